@@ -1,0 +1,46 @@
+# Everything a person or CI runs. `make demo` and `make test` need only Python 3.11+ and make.
+SHELL := /bin/bash
+VENV  := .venv
+BIN   := $(VENV)/bin
+PY    := $(BIN)/python
+STAMP := $(VENV)/.ready
+# The first interpreter found that is new enough; name another with `make PYTHON=...`.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: setup demo test lint types imports bench light wheel clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python"; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python "$(PYTHON)" $(VENV) && \
+		uv pip install --quiet --python $(PY) --constraint constraints.txt --editable '.[dev]'; \
+	else \
+		"$(PYTHON)" -m venv $(VENV) && \
+		$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'; \
+	fi
+	@touch $(STAMP)
+
+demo: setup
+	@$(BIN)/overread demo --out demo-run
+
+test: setup
+	$(PY) -m pytest -q $(PYTEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+bench: setup
+	$(PY) -m benchmarks.recipes
+
+clean:
+	rm -rf $(VENV) dist build demo-run demo-data

@@ -1,0 +1,58 @@
+"""What every test shares: the real images, a fixed seed, and no trace left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+REALDATA = Path(os.environ.get("OVERREAD_REALDATA", PROJECT.parent / "shared" / "data"))
+# Threads that libraries start once and keep for the life of the process.
+KEPT_THREADS = ("pin_memory", "asyncio_", "AnyIO", "ThreadPoolExecutor", "pydevd", "Tqdm", "tqdm")
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """The folder of real images; the test is skipped, with the reason, where it is missing."""
+    if not (REALDATA / "truth.csv").is_file():
+        pytest.skip(f"no real images at {REALDATA} (set OVERREAD_REALDATA)")
+    return REALDATA
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_trace(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Fail a test that leaves an environment variable, a folder change or a thread behind."""
+    # Counters kept per user (looks at a test set) go to a scratch folder, not to the user's home.
+    monkeypatch.setenv("OVERREAD_HOME", str(tmp_path_factory.mktemp("home")))
+    before = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    folder = Path.cwd()
+    threads = set(threading.enumerate())
+    yield
+    after = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    # Set by torch, Lightning or OpenCV when they are first imported.
+    changed = {
+        n for n in changed if not n.startswith(("TORCH", "KMP_", "OPENCV", "QT_", "LD_", "PL_"))
+    }
+    assert not changed, f"left environment variables changed: {sorted(changed)}"
+    assert Path.cwd() == folder, f"left the working folder at {Path.cwd()}"
+    left = [
+        t.name
+        for t in set(threading.enumerate()) - threads
+        if t.is_alive() and not t.daemon and not t.name.startswith(KEPT_THREADS)
+    ]
+    assert not left, f"left threads running: {left}"

@@ -1,0 +1,71 @@
+"""The `overread` program: registers the commands, turns errors into a line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from overread import __version__
+from overread.cli.output import complain
+from overread.errors import OverreadError
+
+COMMANDS: tuple[str, ...] = ()
+
+app = typer.Typer(
+    name="overread",
+    help="Labelled medical images in; an honest report and one portable model file out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"overread {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Research software, not a medical device."""
+
+
+# Each command is the function of the same name in the module of the same name.
+for _name in COMMANDS:
+    app.command(_name)(getattr(importlib.import_module(f"overread.cli.{_name}"), _name))
+
+
+def run() -> None:
+    """Entry point: exit 0 on success, 1 on refusal, 2 on bad usage, 130 when interrupted."""
+    try:
+        app()
+    except OverreadError as error:
+        complain(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        complain("interrupted; what was finished is kept. Run the same command again to go on.")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        # A fault of ours: one line for the user, the traceback only for those who ask for it.
+        if os.environ.get("OVERREAD_DEBUG"):
+            traceback.print_exc()
+        complain(
+            f"internal error: {type(error).__name__}: {' '.join(str(error).split())[:300]}. "
+            "Set OVERREAD_DEBUG=1 to see where, and report it."
+        )
+        sys.exit(1)

@@ -1,0 +1,295 @@
+"""Every headline statistic of one part (validation or test), with its 95 % interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from overread.evaluate import metrics
+from overread.evaluate.intervals import (
+    LEVEL,
+    UNDEFINED,
+    Estimate,
+    bounded,
+    design_effect,
+    proportion,
+    score_interval,
+)
+from overread.evaluate.metrics import Counts, Ranking
+from overread.evaluate.predictions import PredictionTable
+from overread.evaluate.reliability import bin_moments, forecasts, squared_error
+from overread.evaluate.resample import Groups, group_counts, group_rows
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+LOSS_LIMIT = {"nll": -float(np.log(metrics.SMALLEST_PROBABILITY)), "brier": 2.0}
+HEADLINES = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_auroc",
+    "macro_average_precision",
+    "macro_f1",
+    "mcc",
+    "nll",
+    "brier",
+    "ece",
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A table as arrays: truth, decisions and probabilities (n, K), groups and answered (n,)."""
+
+    classes: tuple[str, ...]
+    truth: Bools
+    decisions: Bools
+    probabilities: Floats
+    answered: Bools
+    groups: Groups
+    multilabel: bool
+
+    @classmethod
+    def of(cls, table: PredictionTable) -> Sample:
+        return cls(
+            table.classes,
+            table.truth(),
+            table.decisions(),
+            table.probabilities,
+            np.array([status == "answer" for status in table.statuses], dtype=bool),
+            group_rows(table.groups),
+            table.multilabel,
+        )
+
+    @cached_property
+    def right(self) -> Bools:
+        """(n,) whether the whole answer is right."""
+        return np.all(self.truth == self.decisions, axis=1)
+
+    @cached_property
+    def losses(self) -> dict[str, Floats]:
+        """(n,) loss of each row, by name."""
+        given = (self.probabilities, self.truth, self.multilabel)
+        return {"nll": metrics.log_loss_rows(*given), "brier": metrics.brier_rows(*given)}
+
+    @cached_property
+    def rankings(self) -> list[Ranking]:
+        """Rows sorted by each class's probability."""
+        return [Ranking.of(p, y) for p, y in zip(self.probabilities.T, self.truth.T, strict=True)]
+
+    @cached_property
+    def moments(self) -> list[Floats]:
+        """A (groups, bins * 5) array of sums for each calibration error to average."""
+        confidence, outcome = forecasts(self.probabilities, self.truth, self.multilabel)
+        pairs = zip(confidence.T, outcome.T, strict=True)
+        return [bin_moments(c, y, self.groups) for c, y in pairs]
+
+    @cached_property
+    def tallies(self) -> Floats:
+        """(groups, 3 K + 4) sums that are linear in the group counts."""
+        rows = [self.truth & self.decisions, self.truth, self.decisions]
+        extra = [np.ones(len(self.truth)), self.right, *self.losses.values()]
+        return self.groups.sum(np.column_stack([*rows, *extra]).astype(float))
+
+
+def statistics(sample: Sample, drawn: Floats) -> dict[str, Floats]:
+    """Every statistic at once; `drawn` (resamples, groups) says how often each group counts.
+
+    Per-class statistics are (resamples, K), the others (resamples,).
+    """
+    k = len(sample.classes)
+    total = drawn @ sample.tallies
+    n, right, nll, brier = total[:, 3 * k :].T
+    c = Counts(total[:, :k], total[:, k : 2 * k], total[:, 2 * k : 3 * k], n, right)
+    found = {
+        "accuracy": metrics.accuracy(c),
+        "balanced_accuracy": metrics.balanced_accuracy(c, sample.multilabel),
+        "macro_f1": metrics.macro_f1(c),
+        "mcc": metrics.mcc(c, sample.multilabel),
+        "nll": metrics.ratio(nll, n),
+        "brier": metrics.ratio(brier, n),
+        "squared_ece": _squared_ece(sample, drawn),
+        "sensitivity": metrics.sensitivity(c),
+        "specificity": metrics.specificity(c),
+        "precision": metrics.precision(c),
+        "npv": metrics.npv(c),
+        "f1": metrics.f1(c),
+    }
+    return found | _ranked(sample, drawn)
+
+
+def _squared_ece(sample: Sample, drawn: Floats) -> Floats:
+    errors = [squared_error(drawn @ moments) for moments in sample.moments]
+    return np.asarray(np.mean(errors, axis=0))
+
+
+def _ranked(sample: Sample, drawn: Floats) -> dict[str, Floats]:
+    weights = drawn[:, sample.groups.codes]
+    areas, levels = [], []
+    for ranking in sample.rankings:
+        hits, false = ranking.counts(weights)
+        areas.append(metrics.auroc_of(hits, false))
+        levels.append(metrics.average_precision_of(hits, false))
+    area, level = np.column_stack(areas), np.column_stack(levels)
+    return {
+        "auroc": area,
+        "average_precision": level,
+        "macro_auroc": metrics.defined_mean(area),
+        "macro_average_precision": metrics.defined_mean(level),
+    }
+
+
+def point(sample: Sample) -> dict[str, Floats]:
+    """The statistics of the sample itself: every group once."""
+    once = statistics(sample, np.ones((1, sample.groups.count)))
+    return {name: values[0] for name, values in once.items()}
+
+
+def bootstrap(sample: Sample, resamples: int, seed: int) -> dict[str, Floats]:
+    """The statistics of `resamples` draws of groups with replacement, stacked."""
+    blocks = [
+        statistics(sample, drawn)
+        for drawn in group_counts(sample.groups.count, resamples, seed, width=len(sample.truth))
+    ]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def estimate(sample: Sample, *, resamples: int, seed: int) -> dict[str, Any]:
+    """Estimates by name; under "per_class", by class name and statistic."""
+    value, drawn = point(sample), bootstrap(sample, resamples, seed)
+    limits = _Limits.of(sample)
+    found: dict[str, Any] = {
+        "accuracy": proportion(sample.groups.sum(sample.right), limits.sizes),
+        "nll": _loss(sample, "nll"),
+        "brier": _loss(sample, "brier"),
+        "ece": calibration_error(float(value["squared_ece"]), drawn["squared_ece"], limits.n),
+    }
+    for name in ("balanced_accuracy", "macro_f1", "mcc"):
+        found[name] = limits.bounded(name, value[name], drawn[name], limits.balanced)
+    for name in ("macro_auroc", "macro_average_precision"):
+        most = limits.ranked if name == "macro_auroc" else limits.balanced
+        found[name] = limits.bounded(name, value[name], drawn[name], most)
+    ordered = {name: found[name] for name in HEADLINES}
+    per_class = {
+        name: _one_class(sample, k, value, drawn, limits) for k, name in enumerate(sample.classes)
+    }
+    return {**ordered, "per_class": per_class}
+
+
+def _one_class(
+    sample: Sample, k: int, value: dict[str, Floats], drawn: dict[str, Floats], limits: _Limits
+) -> dict[str, Any]:
+    truth, named = sample.truth[:, k], sample.decisions[:, k]
+
+    def share(part: Bools, whole: Bools) -> Estimate:
+        return proportion(sample.groups.sum(part & whole), sample.groups.sum(whole))
+
+    found: dict[str, Any] = {
+        "n": int(truth.sum()),
+        "sensitivity": share(named, truth),
+        "specificity": share(~named, ~truth),
+        "precision": share(truth, named),
+        "npv": share(~truth, ~named),
+    }
+    most = {"f1": limits.positives[k], "auroc": limits.pairs[k]}
+    for name in ("f1", "auroc", "average_precision"):
+        cases = most.get(name, limits.positives[k])
+        found[name] = limits.bounded(name, value[name][k], drawn[name][:, k], cases)
+    return found
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """How many independent cases each kind of statistic can count as, at the very most."""
+
+    sizes: Floats  # (groups,) images
+    n: float
+    effect: float  # design effect of the groups
+    positives: Floats  # (K,) images of each class
+    pairs: Floats  # (K,) cases an AUROC can count as
+    groups: Groups
+
+    @classmethod
+    def of(cls, sample: Sample) -> _Limits:
+        sizes = sample.groups.sum(np.ones(len(sample.truth)))
+        effect = 1.0
+        if not sample.groups.single:
+            effect = design_effect(sample.groups.sum(sample.right), sizes)
+        positives = sample.truth.sum(axis=0).astype(float)
+        pairs = auroc_cases(positives, len(sample.truth) - positives)
+        return cls(sizes, float(sizes.sum()), effect, positives, pairs, sample.groups)
+
+    @property
+    def balanced(self) -> float:
+        """Cases of a mean over classes of class-wise proportions."""
+        present = self.positives[self.positives > 0]
+        return float(len(present) ** 2 / np.sum(1 / present))
+
+    @property
+    def ranked(self) -> float:
+        """Cases of a mean of AUROCs; they share their images, so no more than one of them."""
+        present = self.pairs[self.pairs > 0]
+        return float(len(present) / np.sum(1 / present)) if len(present) else 1.0
+
+    def bounded(self, name: str, value: Floats, drawn: Floats, most: float) -> Estimate:
+        """The interval of one statistic from its resamples."""
+        if not np.isfinite(value):
+            return UNDEFINED
+        low = -1.0 if name == "mcc" else 0.0
+        return bounded(
+            float(value),
+            drawn,
+            groups=self.groups.count,
+            most=most / self.effect,
+            low=low,
+            single=self.groups.single,
+        )
+
+
+def auroc_cases(positives: Floats, negatives: Floats) -> Floats:
+    """The independent cases an AUROC near 1 is worth, from the numbers of each side.
+
+    Hanley and McNeil's (1982, Radiology 143:29) variance over A(1 - A), as A goes to 1, with the
+    larger side in the term that counts: m n / (1 + (max(m, n) - 1) / 2), about twice the smaller.
+    """
+    larger = np.maximum(positives, negatives)
+    return np.asarray(positives * negatives / (1 + (larger - 1) / 2))
+
+
+def _loss(sample: Sample, name: str) -> Estimate:
+    rows = sample.losses[name]
+    return positive_mean(
+        sample.groups.sum(rows), sample.groups.sum(np.ones(len(rows))), LOSS_LIMIT[name]
+    )
+
+
+def positive_mean(sums: Floats, sizes: Floats, limit: float) -> Estimate:
+    """Mean loss per image from (groups,) sums; Student's t on the logarithm, groups as units."""
+    n, groups = float(sizes.sum()), len(sizes)
+    value = float(sums.sum() / n)
+    if value <= 0 or groups < 2:
+        return Estimate(value, 0.0, limit * score_interval(0.0, groups)[1])
+    spread = np.sum((sums - value * sizes) ** 2) * groups / (groups - 1) / n**2
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, groups - 1)) * np.sqrt(spread) / value
+    low, high = value * np.exp(-reach), value * np.exp(min(reach, 50.0))
+    return Estimate(value, float(low), float(min(high, max(limit, value))))
+
+
+def calibration_error(squared: float, drawn: Floats, n: float) -> Estimate:
+    """Root of the debiased squared error, with percentiles of the resamples.
+
+    A resample adds its own noise to the squared error; the resamples are moved back by it.
+    """
+    if not np.isfinite(squared):
+        return UNDEFINED
+    moved = drawn - (np.nanmean(drawn) - squared)
+    ends = np.nanpercentile(moved, [50 - 50 * LEVEL, 50 + 50 * LEVEL])
+    low, high = np.sqrt(np.clip(ends, 0.0, 1.0))
+    value = float(np.sqrt(max(squared, 0.0)))
+    if high - low < 1e-9:
+        low, high = score_interval(min(value, 1.0), n)
+    return Estimate(value, float(min(low, value)), float(max(high, value)))

@@ -1,0 +1,131 @@
+"""95 % intervals that stay inside their range and never shrink to nothing.
+
+A bounded statistic (accuracy, AUROC, F1 ...) is given the score interval of a proportion seen in
+`n_effective` independent cases (Wilson 1927), where `n_effective` is the number of cases that would
+give the variance actually found: for proportions from the groups directly (Korn and Graubard 1998),
+for everything else from the group bootstrap. With few cases, or at exactly 0 or 1, the bootstrap
+alone would be too sure: it cannot draw an error that was never seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+LEVEL = 0.95
+Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+DIGITS = 10  # kept in files: beyond them machines differ in the order of a sum
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval; all None where the statistic is undefined (0/0).
+
+    `n` is the number of images it rests on, where that is not the whole part.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "value": tidy(self.value),
+            "ci95": [tidy(self.low), tidy(self.high)],
+        }
+        return document if self.n is None else {**document, "n": self.n}
+
+
+UNDEFINED = Estimate(None, None, None)
+
+
+def tidy(number: float | None) -> float | None:
+    """A number as it is kept in files: rounded; None where it is not finite."""
+    if number is None or not np.isfinite(number):
+        return None
+    return round(float(number), DIGITS) + 0.0
+
+
+def score_interval(value: float, n: float, *, quantile: float = Z) -> tuple[float, float]:
+    """Wilson's score interval of a proportion `value` (0..1) seen in `n` > 0 cases."""
+    z2 = quantile**2
+    centre = (value + z2 / (2 * n)) / (1 + z2 / n)
+    half = quantile / (1 + z2 / n) * np.sqrt(value * (1 - value) / n + z2 / (4 * n * n))
+    # At 0 and 1 the closed form meets the bound exactly; rounding must not undo that.
+    low = 0.0 if value <= 0 else max(0.0, float(centre - half))
+    high = 1.0 if value >= 1 else min(1.0, float(centre + half))
+    return min(low, value), max(high, value)
+
+
+def few_groups_factor(groups: int) -> float:
+    """How much smaller a sample must count because its spread was judged from few groups: (z/t)^2.
+
+    Korn and Graubard 1998, Survey Methodology 24:193: Student's t with groups - 1 degrees.
+    """
+    return float((Z / stats.t.ppf(0.5 + LEVEL / 2, max(groups - 1, 1))) ** 2)
+
+
+def design_effect(hits: Floats, sizes: Floats) -> float:
+    """Variance of a proportion under grouping, over that of independent images; at least 1.
+
+    `hits`, `sizes` (groups,): right and all images of each group. Two groups of mean size are
+    added, one wholly right and one wholly wrong: without them a perfect sample would look as if
+    the images of one patient were independent, about which it says nothing.
+    """
+    used = sizes > 0
+    mean = sizes[used].mean()
+    sizes = np.append(sizes[used], [mean, mean])
+    hits = np.append(hits[used], [mean, 0.0])
+    share = hits.sum() / sizes.sum()
+    groups = len(sizes)
+    clustered = np.sum((hits - share * sizes) ** 2) * groups / (groups - 1)
+    return max(1.0, float(clustered / (share * (1 - share) * sizes.sum())))
+
+
+def effective_size(hits: Floats, sizes: Floats) -> float:
+    """The number of independent images worth as much as these grouped ones."""
+    n, groups = float(sizes.sum()), int(np.count_nonzero(sizes))
+    if groups == n:
+        return n
+    return n / design_effect(hits, sizes) * few_groups_factor(groups)
+
+
+def proportion(hits: Floats, sizes: Floats) -> Estimate:
+    """A proportion with its interval from (groups,) sums of right and of all images."""
+    n = float(sizes.sum())
+    if n == 0:
+        return Estimate(None, None, None, 0)
+    value = float(hits.sum() / n)
+    return Estimate(value, *score_interval(value, effective_size(hits, sizes)), round(n))
+
+
+def bounded(
+    value: float,
+    replicates: Floats,
+    *,
+    groups: int,
+    most: float,
+    low: float = 0.0,
+    high: float = 1.0,
+    single: bool = True,
+) -> Estimate:
+    """A statistic between `low` and `high`, its spread taken from bootstrap `replicates`.
+
+    `most` is the largest number of independent cases the sample can count as; it rules where the
+    value lies at or near a bound and the replicates hardly spread.
+    """
+    known = replicates[np.isfinite(replicates)]
+    if not np.isfinite(value) or len(known) < max(2, len(replicates) // 2):
+        return UNDEFINED
+    unit = (value - low) / (high - low)
+    variance = float(np.var(known)) / (high - low) ** 2 * groups / max(groups - 1, 1)
+    n = most if variance <= 0 else min(most, unit * (1 - unit) / variance)
+    n *= 1.0 if single else few_groups_factor(groups)
+    ends = score_interval(min(max(unit, 0.0), 1.0), max(n, 1e-6))
+    return Estimate(value, low + (high - low) * ends[0], low + (high - low) * ends[1])

@@ -1,0 +1,113 @@
+"""The metrics document: everything that can be said from a predictions table alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from overread.errors import DataError
+from overread.evaluate import curve_points, metrics
+from overread.evaluate.estimates import Sample, estimate
+from overread.evaluate.intervals import Estimate, proportion
+from overread.evaluate.predictions import PredictionTable
+from overread.evaluate.reliability import forecasts, reliability_bins
+
+RESAMPLES = 2000
+Columns = Mapping[str, Sequence[str]]
+
+
+def evaluate_table(
+    table: PredictionTable,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    leak_price: Mapping[str, Any] | None = None,
+    test_looks: int | None = None,
+) -> dict[str, Any]:
+    """The metrics.json document of a predictions table.
+
+    "test" and "val" each hold the estimates of that part ("val" is null where there is none),
+    resampled by group `resamples` times. Raises DataError where no row is in the split "test".
+    """
+    test = table.select("test")
+    if not len(test):
+        raise DataError(
+            "holds no row of the split 'test'",
+            where="predictions",
+            hint="Write 'test' in the split column of the images to judge by.",
+        )
+    val = table.select("val")
+    return {
+        "test": part(test, resamples, seed),
+        "val": part(val, resamples, seed) if len(val) else None,
+        "leak_price": None if leak_price is None else dict(leak_price),
+        "test_looks": test_looks,
+        "method": {"interval": "95 %, by group", "resamples": resamples, "seed": seed},
+    }
+
+
+def part(table: PredictionTable, resamples: int, seed: int) -> dict[str, Any]:
+    """The estimates, tables and curves of one part."""
+    sample = Sample.of(table)
+    found = estimate(sample, resamples=resamples, seed=seed)
+    return {
+        "n": len(table),
+        "groups": sample.groups.count,
+        "classes": list(table.classes),
+        "multilabel": table.multilabel,
+        **plain(found),
+        "confusion": _confusion(sample),
+        "answered": plain(_answered(sample)),
+        "curves": _curves(sample),
+    }
+
+
+def plain(found: Any) -> Any:
+    """Estimates as plain dictionaries, however deep they lie."""
+    if isinstance(found, Estimate):
+        return found.to_dict()
+    if isinstance(found, Mapping):
+        return {name: plain(value) for name, value in found.items()}
+    return found
+
+
+def _confusion(sample: Sample) -> list[Any]:
+    """Rows true, columns predicted; for several labels [[TN, FP], [FN, TP]] of each class."""
+    matrix = metrics.two_by_two if sample.multilabel else metrics.confusion_matrix
+    whole: list[Any] = matrix(sample.truth, sample.decisions).tolist()
+    return whole
+
+
+def _answered(sample: Sample) -> dict[str, Estimate]:
+    """How many images were answered, and how often the answer was right."""
+    total = sample.groups.sum(np.ones(len(sample.truth)))
+    answered = sample.groups.sum(sample.answered)
+    right = sample.groups.sum(sample.right & sample.answered)
+    return {"coverage": proportion(answered, total), "accuracy": proportion(right, answered)}
+
+
+def _curves(sample: Sample) -> dict[str, Any]:
+    confidence, outcome = forecasts(sample.probabilities, sample.truth, sample.multilabel)
+    per_class = zip(sample.classes, sample.rankings, strict=True)
+    rankings = dict(per_class)
+    return {
+        "roc": {name: curve_points.roc_curve(r) for name, r in rankings.items()},
+        "pr": {name: curve_points.pr_curve(r) for name, r in rankings.items()},
+        "reliability": reliability_bins(confidence.ravel(), outcome.ravel()),
+        "risk_coverage": curve_points.risk_coverage(_confidence(sample), sample.right),
+        "decision": {
+            name: curve_points.decision_curve(p, y)
+            for name, p, y in zip(
+                sample.classes, sample.probabilities.T, sample.truth.T, strict=True
+            )
+        },
+    }
+
+
+def _confidence(sample: Sample) -> Any:
+    """(n,) how sure the model is of its whole answer."""
+    if not sample.multilabel:
+        return sample.probabilities.max(axis=1)
+    return np.maximum(sample.probabilities, 1 - sample.probabilities).min(axis=1)

@@ -1,0 +1,77 @@
+"""What the raw bytes of a file tell before a decoder is let at them."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from overread.errors import ImageRefused
+
+# A progressive JPEG decodes the whole picture once a scan; real ones have about ten.
+MAX_SCANS = 100
+SOF_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
+
+
+def check_png(data: bytes) -> None:
+    """Refuse a PNG that is cut short or has a chunk whose checksum is wrong."""
+    view, at = memoryview(data), 8
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 8 + length
+        if end + 4 > len(data):
+            break
+        if int.from_bytes(view[end : end + 4], "big") != zlib.crc32(view[at + 4 : end]):
+            raise ImageRefused("is a damaged PNG (a checksum is wrong)", hint="Copy it again.")
+        if kind == b"IEND":
+            return
+        at = end + 4
+    raise ImageRefused("is a PNG cut short", hint="Copy it again.")
+
+
+def check_jpeg(data: bytes) -> None:
+    """Refuse a JPEG built to take for ever. In coded data FF is never followed by DA."""
+    scans = data.count(b"\xff\xda")
+    if scans > MAX_SCANS:
+        raise ImageRefused(f"is a JPEG with {scans} scans, more than the {MAX_SCANS} allowed")
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """(width, height) of the canvas."""
+    kind = data[12:16]
+    if kind == b"VP8X" and len(data) >= 30:
+        sides = int.from_bytes(data[24:27], "little"), int.from_bytes(data[27:30], "little")
+        return sides[0] + 1, sides[1] + 1
+    if kind == b"VP8L" and len(data) >= 25:
+        packed = int.from_bytes(data[21:25], "little")
+        return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and len(data) >= 30:
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    raise ImageRefused("is a damaged WebP (no picture header)", hint="Copy it again.")
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) from the frame header of a JPEG or JPEG-LS stream; None if there is none."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+        elif marker in BARE_MARKERS:
+            at += 2
+        elif marker in SOF_MARKERS:
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return width, height
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def jpeg2000_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) from the SIZ segment of a JPEG 2000 codestream; None if there is none."""
+    start = data.find(b"\xff\x4f\xff\x51")
+    if start < 0 or len(data) < start + 24:
+        return None
+    right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
+    return right - left, bottom - top

@@ -1,0 +1,152 @@
+"""The one path from a decoded picture to a network's input: validation, test and prediction.
+
+Normalisation by mean and deviation is part of the network's graph, never done here. What
+`PreprocessSpec.to_dict` writes is all another program needs to repeat the resize.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from overread.errors import ConfigError, did_you_mean
+from overread.images.decode import DEFAULT_LIMITS, DecodedImage, Limits, read_image
+
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+RESIZES = ("squash", "shorter_side")
+MAX_SIDE = 8192
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """How a picture becomes `height` x `width`.
+
+    `resize` "squash" brings both sides to size and changes the proportions. "shorter_side" brings
+    the shorter side to `resize_to` (by default the larger of height and width), the longer one to
+    `round(longer * resize_to / shorter)`, and cuts the centre: offset `(size - crop) // 2`.
+
+    `interpolation` is Pillow's: bilinear (triangle, support 1) and bicubic (a = -0.5, support 2)
+    are widened by the scale when shrinking (antialiased), half-pixel centres, weights normalised,
+    horizontal pass first, 8-bit rounding after each pass. "nearest" takes single pixels.
+    `reduce` allows JPEG to be decoded at 1/2, 1/4 or 1/8 while both sides stay at least twice
+    the size resized to.
+    """
+
+    height: int
+    width: int
+    resize: Literal["squash", "shorter_side"] = "squash"
+    resize_to: int | None = None
+    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    reduce: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width"):
+            _check_side(name, getattr(self, name))
+        _check_choice("resize", self.resize, RESIZES)
+        _check_choice("interpolation", self.interpolation, tuple(FILTERS))
+        if not isinstance(self.reduce, bool):
+            raise ConfigError(f"is {self.reduce!r}, not true or false", where="preprocess.reduce")
+        if self.resize_to is not None:
+            self._check_resize_to(self.resize_to)
+
+    def _check_resize_to(self, side: int) -> None:
+        _check_side("resize_to", side)
+        if self.resize == "squash":
+            raise ConfigError(
+                f"is {side}, but 'squash' has no shorter side to bring to it",
+                where="preprocess.resize_to",
+                hint="Leave it out, or set resize to 'shorter_side'.",
+            )
+        if side < max(self.height, self.width):
+            raise ConfigError(
+                f"is {side}, smaller than the crop of {self.height} x {self.width}",
+                where="preprocess.resize_to",
+                hint=f"Set it to {max(self.height, self.width)} or more.",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain JSON values; `from_dict` gives an equal spec back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> PreprocessSpec:
+        """The spec in `document`; an unknown, missing or wrong entry is a ConfigError."""
+        known = [field.name for field in fields(cls)]
+        for key in document:
+            if key not in known:
+                raise ConfigError(
+                    f"has no setting '{key}'", where="preprocess", hint=did_you_mean(key, known)
+                )
+        for key in ("height", "width"):
+            if key not in document:
+                raise ConfigError(f"lacks '{key}'", where="preprocess", hint="Add it, in pixels.")
+        return cls(**document)
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) that a picture of this size is resized to, before any crop."""
+        if self.resize == "squash":
+            return self.height, self.width
+        side = self.resize_to or max(self.height, self.width)
+        if height <= width:
+            return side, max(side, round(width * side / height))
+        return max(side, round(height * side / width)), side
+
+
+def _check_side(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_SIDE:
+        raise ConfigError(
+            f"is {value!r}, not a whole number of pixels from 1 to {MAX_SIDE}",
+            where=f"preprocess.{name}",
+        )
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(
+            f"is {value!r}", where=f"preprocess.{name}", hint=did_you_mean(str(value), choices)
+        )
+
+
+def preprocess(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 RGB to (spec.height, spec.width, 3) uint8 RGB, values 0 to 255."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ConfigError(
+            f"needs (height, width, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}",
+            where="preprocess",
+            hint="Decode with overread.images.decode.read_image.",
+        )
+    height, width = spec.resized(*pixels.shape[:2])
+    image = Image.fromarray(pixels)
+    if (width, height) != image.size:
+        image = image.resize((width, height), FILTERS[spec.interpolation])
+    top, left = (height - spec.height) // 2, (width - spec.width) // 2
+    if (height, width) != (spec.height, spec.width):
+        image = image.crop((left, top, left + spec.width, top + spec.height))
+    return np.array(image)
+
+
+def load_preprocessed(
+    source: Path | bytes, spec: PreprocessSpec, *, limits: Limits = DEFAULT_LIMITS
+) -> tuple[NDArray[np.uint8], DecodedImage]:
+    """Decode and preprocess one picture; also the decoded one, which may be reduced."""
+    decoded = read_image(source, limits=limits, reduce_to=_reduce_to(spec))
+    return preprocess(decoded.pixels, spec), decoded
+
+
+def _reduce_to(spec: PreprocessSpec) -> tuple[int, int] | None:
+    if not spec.reduce or spec.interpolation == "nearest":
+        return None
+    if spec.resize == "squash":
+        return spec.height, spec.width
+    side = spec.resize_to or max(spec.height, spec.width)
+    return side, side

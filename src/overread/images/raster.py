@@ -1,0 +1,206 @@
+"""JPEG, PNG, TIFF, BMP, WebP and GIF through Pillow, to 8-bit RGB."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from overread.errors import ImageRefused
+from overread.images.facts import DecodedImage, ImageFacts, Limits, check_size, choose_frame
+from overread.images.headers import check_jpeg, check_png, webp_size
+
+# The plug-in classes are called directly: `Image.open` would try formats by turns and open a
+# JPEG with a second picture behind it (MPO, common on phones) as something else.
+OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "TIFF": TiffImageFile,
+    "BMP": BmpImageFile,
+    "WebP": WebPImageFile,
+    "GIF": GifImageFile,
+}
+# Transparent pixels are laid on this: outside a scan is black.
+BACKGROUND = (0, 0, 0, 255)
+REFUSED_MODES = frozenset({"LAB", "HSV"})
+# Where an EXIF turn may stand in a PNG: its own chunk, ImageMagick's text chunk, XMP.
+PNG_EXIF = (b"eXIf", b"Raw profile type", b"tiff:Orientation")
+BITS_TAG, PHOTOMETRIC_TAG, SAMPLE_MIN_TAG, SAMPLE_MAX_TAG = 258, 262, 340, 341
+TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_raster(
+    data: bytes,
+    name: str,
+    *,
+    frame: int | None,
+    limits: Limits,
+    reduce_to: tuple[int, int] | None,
+) -> DecodedImage:
+    """Decode one picture of format `name` (a key of `OPENERS`) to upright 8-bit RGB."""
+    image, facts = _open(data, name, limits)
+    if name == "PNG":
+        check_png(data)
+    elif name == "JPEG":
+        check_jpeg(data)
+    chosen = choose_frame(frame, facts.frames, still=name != "TIFF")
+    if chosen:
+        image.seek(chosen)
+        check_size(*image.size, limits)
+        facts = _facts(image, data, name)
+    turn = orientation(image, data, name)
+    if name == "JPEG" and reduce_to is not None:
+        _reduce(image, reduce_to, swapped=turn >= 5)
+    image.load()
+    upright = image.transpose(TRANSPOSE[turn]) if turn in TRANSPOSE else image
+    return DecodedImage(to_rgb(upright, deep_range(image, name)), facts)
+
+
+def raster_facts(data: bytes, name: str, limits: Limits) -> ImageFacts:
+    """Facts from the header; the pixels are not decoded."""
+    return _open(data, name, limits)[1]
+
+
+def _open(data: bytes, name: str, limits: Limits) -> tuple[ImageFile, ImageFacts]:
+    if name == "WebP":
+        # Opening allocates the canvas, so its size is looked at first.
+        check_size(*webp_size(data), limits)
+    image = OPENERS[name](io.BytesIO(data))
+    check_size(*image.size, limits)
+    return image, _facts(image, data, name)
+
+
+def _facts(image: ImageFile, data: bytes, name: str) -> ImageFacts:
+    width, height = image.size
+    if orientation(image, data, name) >= 5:
+        width, height = height, width
+    frames = 1 if name == "JPEG" else int(getattr(image, "n_frames", 1))
+    return ImageFacts(name, image.mode, _bits(image, data, name), width, height, frames)
+
+
+def _bits(image: ImageFile, data: bytes, name: str) -> int:
+    """Bits per sample as the header states them."""
+    if name == "PNG":
+        return data[24]
+    if isinstance(image, TiffImageFile):
+        bits = image.tag_v2.get(BITS_TAG, 1)
+        return int(bits[0] if isinstance(bits, tuple) else bits)
+    return 1 if image.mode == "1" else 8
+
+
+def orientation(image: ImageFile, data: bytes, name: str) -> int:
+    """The EXIF turn (1 to 8) still to be applied; a damaged EXIF block says nothing.
+
+    Pillow turns TIFF while loading. A PNG may carry EXIF behind its pixels and Pillow decodes all
+    of them to get there, so the bytes are searched first.
+    """
+    if name not in ("JPEG", "PNG", "WebP"):
+        return 1
+    if name == "PNG" and not any(mark in data for mark in PNG_EXIF):
+        return 1
+    try:
+        turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1
+    return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+
+
+def _reduce(image: ImageFile, target: tuple[int, int], *, swapped: bool) -> None:
+    """Decode at 1/2, 1/4 or 1/8, both sides at least twice `target` (height, width)."""
+    height, width = (2 * target[1], 2 * target[0]) if swapped else (2 * target[0], 2 * target[1])
+    image.draft(image.mode, (max(width, 1), max(height, 1)))
+
+
+def to_rgb(image: Image.Image, deep: DeepRange | None) -> NDArray[np.uint8]:
+    """(height, width, 3) uint8. Colour profiles are not applied; CMYK is converted plainly."""
+    if deep is not None:
+        grey = deep.to_grey(np.asarray(image))
+        key = image.info.get("transparency")
+        if isinstance(key, int):
+            grey[np.asarray(image) == key] = BACKGROUND[0]
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in REFUSED_MODES:
+        raise ImageRefused(
+            f"has the colour mode {image.mode}, which has no plain conversion to RGB",
+            hint="Save it as RGB or grey.",
+        )
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, BACKGROUND), layer)
+    return np.array(image.convert("RGB"))
+
+
+@dataclass(frozen=True)
+class DeepRange:
+    """What more than 8 bits a sample mean: `low` is black and `high` white (`inverted`: not)."""
+
+    low: float
+    high: float
+    inverted: bool = False
+
+    def to_grey(self, values: NDArray[np.generic]) -> NDArray[np.uint8]:
+        """Integers keep their 8 high bits (as Pillow does for 16-bit RGB); floats are scaled."""
+        if values.dtype.kind in "iu":
+            shift = int(self.high - self.low + 1).bit_length() - 9
+            wide = values.astype(np.int64) - int(self.low)
+            grey: NDArray[np.uint8] = np.clip(wide >> shift, 0, 255).astype(np.uint8)
+        else:
+            if not np.isfinite(values).all():
+                raise ImageRefused("holds values that are not finite numbers")
+            scaled = (values.astype(np.float64) - self.low) * (255 / (self.high - self.low))
+            grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        return np.invert(grey) if self.inverted else grey
+
+
+def deep_range(image: ImageFile, name: str) -> DeepRange | None:
+    """The declared range of a picture deeper than 8 bits, None for 8 bits; refused if undeclared.
+
+    It comes from the header alone: 2^bits of unsigned and 16-bit signed samples, otherwise the
+    TIFF tags SMinSampleValue and SMaxSampleValue. It is never guessed from the values.
+    """
+    mode = image.mode
+    if not (mode.startswith("I") or mode == "F"):
+        return None
+    if not isinstance(image, TiffImageFile):
+        return DeepRange(0, 65535)
+    tags = image.tag_v2
+    inverted = tags.get(PHOTOMETRIC_TAG) == 0
+    bits = _bits(image, b"", name)
+    if mode.startswith("I;16"):
+        return DeepRange(0, 2**bits - 1, inverted)
+    if mode == "I" and bits == 16:
+        return DeepRange(-32768, 32767, inverted)
+    low, high = _first(tags.get(SAMPLE_MIN_TAG)), _first(tags.get(SAMPLE_MAX_TAG))
+    if low is None or high is None or not low < high:
+        kind = "floating point" if mode == "F" else "integer"
+        raise ImageRefused(
+            f"has {bits}-bit {kind} values and does not say which of them are black and white",
+            hint="Save it as 8 or 16 bits, or set the TIFF tags SMinSampleValue, SMaxSampleValue.",
+        )
+    return DeepRange(low, high, inverted)
+
+
+def _first(value: object) -> float | None:
+    """The first number of a TIFF tag, which may be single."""
+    if isinstance(value, tuple):
+        value = value[0] if value else None
+    return float(value) if isinstance(value, int | float) else None

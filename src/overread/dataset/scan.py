@@ -1,0 +1,240 @@
+"""DATA to manifest: reads folders, CSV tables and archives, opens and hashes every image."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from overread.dataset.layouts import Entry, Tree, read_tree, remarks
+from overread.dataset.manifest import ImageRecord, Manifest, Unreadable
+from overread.dataset.medmnist import read_archive
+from overread.dataset.passport import (
+    Passport,
+    archive_names,
+    fits_classes,
+    merged_labels,
+    patient_of,
+    recognise_archive,
+    recognise_names,
+)
+from overread.dataset.source import folder_of, image_bytes, is_archive
+from overread.dataset.table import read_table, table_in_folder
+from overread.dataset.walk import Listing, list_images
+from overread.errors import DataError, ImageRefused
+from overread.files import sha256_bytes
+from overread.images.decode import read_facts, read_image
+from overread.progress import track
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a scan notes of an image: size in pixels as displayed, colour mode."""
+
+    width: int
+    height: int
+    mode: str
+
+
+# Opens an image given its hash and bytes; raises ImageRefused.
+Look = Callable[[str, bytes], Facts]
+
+
+def scan(data: Path, *, min_classes: int = 2, look: Look | None = None) -> Manifest:
+    """The manifest of DATA: a tree of class folders, a CSV, or a MedMNIST `.npz` archive.
+
+    Every image is read, hashed and decoded; those that cannot be are in `unreadable`. `split` holds
+    the parts DATA gives, `patient` what a table, a known data set's names or DICOM tell (a DICOM
+    PatientID only as a number that stands for it). `group` is still empty.
+
+    Raises DataError when DATA cannot be used: nothing to read, images outside any class folder,
+    fewer than `min_classes` classes, a faulty table.
+    """
+    data = Path(data).absolute()
+    tree, passport, listing = _entries(data)
+    records, unreadable = _open_all(data, tree.entries, look or _decode)
+    manifest = Manifest(
+        root=data,
+        records=tuple(sorted(records, key=lambda record: record.path)),
+        unreadable=tuple(sorted((*listing.unreadable, *unreadable), key=lambda item: item.path)),
+        passport=passport.name if passport else None,
+        notes=(*tree.notes, *remarks(tree.entries), *listing.notes()),
+    )
+    _refuse_useless(manifest, min_classes)
+    return manifest
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Results of `work` in the order of `items`, few at a time so that memory stays bounded."""
+    queue = iter(items)
+    with ThreadPoolExecutor(cores()) as pool:
+        running: list[Future[R]] = [pool.submit(work, item) for item in islice(queue, 4 * cores())]
+        try:
+            while running:
+                yield running.pop(0).result()
+                running.extend(pool.submit(work, item) for item in islice(queue, 1))
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _entries(data: Path) -> tuple[Tree, Passport | None, Listing]:
+    if is_archive(data):
+        passport = recognise_archive(data)
+        return read_archive(data, archive_names(passport, data)), passport, Listing()
+    if data.is_file():
+        if data.suffix.lower() != ".csv":
+            raise DataError(
+                "is neither a folder, a .csv table nor a .npz archive",
+                where=data,
+                hint="Give a folder of class folders, or a CSV with path,label.",
+            )
+        tree = read_table(data)
+        return *_with_passport(tree, recognise_names([e.path for e in tree.entries])), Listing()
+    listing = list_images(data)
+    if not listing.images:
+        left = "; ".join(listing.notes()) or "it is empty"
+        raise DataError(
+            f"holds no images ({left})",
+            where=data,
+            hint="Give a folder that holds one folder for each class.",
+        )
+    passport = recognise_names(listing.images)
+    try:
+        tree = _known_table(data, listing, passport) or read_tree(
+            listing.images, listing.folders, passport.wrappers if passport else ()
+        )
+    except DataError as error:
+        error.where = error.where or str(data)
+        raise
+    return *_with_passport(tree, passport), listing
+
+
+def _known_table(data: Path, listing: Listing, passport: Passport | None) -> Tree | None:
+    """Labels from the table a known data set comes with, when it lies in DATA."""
+    rule = passport.table if passport else None
+    table = next((data / n for n in rule.file if (data / n).is_file()), None) if rule else None
+    if rule is None or table is None:
+        return None
+    parts: dict[str, str] = {}
+    for part, name in rule.parts.items():
+        if (data / name).is_file():
+            parts |= dict.fromkeys((data / name).read_text(encoding="utf-8").split(), part)
+    return table_in_folder(table, listing.images, rule, lambda name: parts.get(name, ""))
+
+
+def _with_passport(tree: Tree, passport: Passport | None) -> tuple[Tree, Passport | None]:
+    """Entries with the persons and spellings a passport knows; drops one that does not fit."""
+    if passport is None or not fits_classes(passport, tree.entries):
+        return tree, None
+    merged = merged_labels(passport, tree.entries)
+    entries = tuple(
+        replace(
+            entry,
+            label=merged.get(entry.label, entry.label),
+            patient=entry.patient or patient_of(passport, entry),
+        )
+        for entry in tree.entries
+    )
+    notes = tuple(f"the class '{old}' was joined with '{new}'" for old, new in merged.items())
+    return Tree(entries, (*tree.notes, *notes)), passport
+
+
+def _decode(sha256: str, data: bytes) -> Facts:
+    facts = read_image(data, reduce_to=(64, 64)).facts
+    return Facts(facts.width, facts.height, facts.mode)
+
+
+def _open_all(
+    data: Path, entries: tuple[Entry, ...], look: Look
+) -> tuple[list[ImageRecord], list[Unreadable]]:
+    salt = secrets.token_hex(16)  # lives as long as this scan and is stored nowhere
+    work = partial(_open, data, look, salt)
+    done = track(in_threads(work, entries), "Reading images", len(entries))
+    found = list(done)
+    return (
+        _numbered_patients([item for item in found if isinstance(item, ImageRecord)], salt),
+        [item for item in found if isinstance(item, Unreadable)],
+    )
+
+
+def _open(data: Path, look: Look, salt: str, entry: Entry) -> ImageRecord | Unreadable:
+    try:
+        encoded = image_bytes(data, entry.path)
+        sha256 = sha256_bytes(encoded)
+        facts = look(sha256, encoded)
+        patient = entry.patient or _dicom_patient(encoded, salt)
+    except (DataError, ImageRefused) as error:
+        return Unreadable(entry.path, _reason(error))
+    return ImageRecord(
+        path=entry.path,
+        sha256=sha256,
+        width=facts.width,
+        height=facts.height,
+        mode=facts.mode,
+        label=entry.label,
+        patient=patient,
+        source=entry.source,
+        site=entry.site,
+        mask=entry.mask,
+        split=entry.split,
+        extra=entry.extra,
+    )
+
+
+def _reason(error: DataError | ImageRefused) -> str:
+    return f"{error.problem}. {error.hint}" if error.hint else error.problem
+
+
+def _dicom_patient(encoded: bytes, salt: str) -> str:
+    """A salted hash of the PatientID of a DICOM file; "" for other formats and empty ids."""
+    if encoded[128:132] != b"DICM":
+        return ""
+    from overread.images.dicom import patient_pseudonym
+
+    patient = (read_facts(encoded).patient or "").strip()
+    return f"{salt}{patient_pseudonym(patient, salt)}" if patient else ""
+
+
+def _numbered_patients(records: list[ImageRecord], salt: str) -> list[ImageRecord]:
+    """Salted hashes of PatientIDs replaced by numbers in order of path.
+
+    A number cannot be turned back by trying ids, and is the same each time DATA is scanned.
+    """
+    hashed = dict.fromkeys(r.patient for r in records if r.patient.startswith(salt))
+    numbers = {name: f"dicom-{i:04d}" for i, name in enumerate(hashed, start=1)}
+    return [replace(r, patient=numbers.get(r.patient, r.patient)) for r in records]
+
+
+def _refuse_useless(manifest: Manifest, min_classes: int) -> None:
+    where = folder_of(manifest.root)
+    if not manifest.records:
+        first = manifest.unreadable[0]
+        raise DataError(
+            f"none of its {len(manifest.unreadable)} images can be read "
+            f"(such as {first.path}: {first.reason.rstrip('.')})",
+            where=where,
+        )
+    if len(manifest.classes) < min_classes:
+        named = ", ".join(f"'{name}'" for name in manifest.classes) or "none"
+        raise DataError(
+            f"holds {len(manifest.records)} images of {len(manifest.classes)} class ({named})",
+            where=where,
+            hint=f"Give at least {min_classes} classes, each in a folder of its own.",
+        )

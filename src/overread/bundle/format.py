@@ -1,0 +1,207 @@
+"""What `bundle.json` inside a model file says: all that prediction needs to know, checked strictly.
+
+Every object is frozen; an unknown key, a missing key, a number in place of a text, NaN and infinity
+are all refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from overread.images.preprocess import PreprocessSpec
+
+FORMAT: Literal[1] = 1
+NOTICE = "Research software, not a medical device."
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Size = Annotated[int, Field(ge=1, le=16_384)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Preprocess(Strict):
+    """The fields of `images.preprocess.PreprocessSpec`, and the same in words."""
+
+    height: Size
+    width: Size
+    resize: Literal["squash", "shorter_side"] = "squash"
+    resize_to: Size | None = None
+    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    reduce: bool = True
+    steps: tuple[str, ...] = ()
+
+    @property
+    def spec(self) -> PreprocessSpec:
+        from overread.images.preprocess import PreprocessSpec
+
+        return PreprocessSpec.from_dict(self.model_dump(exclude={"steps"}))
+
+    @classmethod
+    def of(cls, spec: PreprocessSpec) -> Self:
+        return cls(**spec.to_dict(), steps=describe(spec))
+
+
+class Calibration(Strict):
+    """Probabilities are softmax (one label) or sigmoid (several) of logits * scale + bias."""
+
+    kind: str = "none"
+    scale: tuple[float, ...]
+    bias: tuple[float, ...]
+
+
+class OperatingPoint(Strict):
+    """When an answer is sure enough. `chosen` says by what: recipe, validation, user, default.
+
+    One label an image: the highest probability must reach `confidence`. Several labels: a label is
+    present at or above its entry of `thresholds`, and each decision must reach `confidence`.
+    """
+
+    confidence: Share
+    chosen: str = "default"
+    thresholds: tuple[Share, ...] | None = None
+
+
+class Conformal(Strict):
+    """Class k is in the set when 1 - p_k <= quantiles[k] (Mondrian: one quantile a class).
+
+    Several labels: label k may be present when 1 - p_k <= quantiles[k], and may be absent when
+    p_k <= absent[k]. Sets hold the truth with probability `coverage` within each class.
+    """
+
+    coverage: Share
+    quantiles: tuple[float, ...]
+    absent: tuple[float, ...] | None = None
+
+
+class Ood(Strict):
+    """The out-of-distribution gate; its arrays are in `ood.npz`. A score above `threshold` rejects.
+
+    `accepted` is the share of held-out images of the training kind that pass; `tried` gives the
+    AUROC of each method that was tried, against synthetic outliers.
+    """
+
+    method: str
+    threshold: float
+    dimension: int
+    accepted: Share
+    tried: dict[str, float] = {}
+
+
+class QualityLimits(Strict):
+    """Beyond these an image is refused, in units of `predict.quality.measure`."""
+
+    min_side: int = 32
+    min_contrast: float = 2.0
+    min_sharpness: float = 0.0
+    max_dark: Share = 1.0
+    max_bright: Share = 1.0
+
+
+class Heatmap(Strict):
+    """`scale` is the evidence drawn at full strength, the same for every image of this model."""
+
+    method: str = "grad-cam"
+    scale: Annotated[float, Field(gt=0.0)]
+
+
+class Estimate(Strict):
+    value: float
+    ci95: tuple[float, float] | None = None
+
+
+class DataFingerprint(Strict):
+    """What the model was trained on. `leaky` is set where the split is known not to be clean."""
+
+    images: int
+    groups: int | None = None
+    manifest_sha256: str
+    policy: str
+    leaky: bool = False
+
+
+class Tensors(Strict):
+    """Names of the graph's input and outputs; None where the graph has no such output."""
+
+    image: str = "image"
+    logits: str = "logits"
+    probabilities: str = "probabilities"
+    features: str | None = "features"
+    heatmap: str | None = "heatmap"
+
+
+class BundleInfo(Strict):
+    """The whole of `bundle.json`."""
+
+    format: Literal[1] = FORMAT
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    version: Annotated[str, Field(min_length=1, max_length=100)]
+    created: str
+    recipe: str
+    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
+    multilabel: bool = False
+    preprocess: Preprocess
+    calibration: Calibration
+    operating_point: OperatingPoint
+    conformal: Conformal | None = None
+    ood: Ood | None = None
+    quality: QualityLimits = QualityLimits()
+    heatmap: Heatmap | None = None
+    results: dict[str, Estimate] | None = None
+    data: DataFingerprint
+    versions: dict[str, str] = {}
+    licence: str = "author must supply"
+    intended_use: str = "author must supply"
+    limits: tuple[str, ...] = ()
+    notice: str = NOTICE
+    tensors: Tensors = Tensors()
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        count = len(self.classes)
+        if len(set(self.classes)) != count:
+            raise ValueError("a class is named twice")
+        if count < 2 and not self.multilabel:
+            raise ValueError("one class only")
+        conformal = self.conformal
+        lists: dict[str, Any] = {
+            "calibration.scale": self.calibration.scale,
+            "calibration.bias": self.calibration.bias,
+            "operating_point.thresholds": self.operating_point.thresholds,
+            "conformal.quantiles": conformal.quantiles if conformal else None,
+            "conformal.absent": conformal.absent if conformal else None,
+        }
+        for name, values in lists.items():
+            if values is not None and len(values) != count:
+                raise ValueError(f"{name} has {len(values)} values for {count} classes")
+        return self
+
+
+def describe(spec: PreprocessSpec) -> tuple[str, ...]:
+    """The preprocessing in words that another program can follow to the pixel."""
+    first = "Decode to 8-bit RGB, turned as its EXIF orientation says; grey becomes R = G = B."
+    kernel = {"bilinear": "triangle", "bicubic": "Catmull-Rom-like cubic (a = -0.5)"}
+    how = (
+        "to the nearest pixel"
+        if spec.interpolation == "nearest"
+        else f"with Pillow's antialiased {spec.interpolation} resampling: a separable "
+        f"{kernel[spec.interpolation]} kernel widened by the reduction factor, horizontal pass "
+        "first, 8-bit rounding after each pass"
+    )
+    last = "Feed the uint8 RGB pixels, row by row, channels last; the graph normalises them."
+    if spec.resize == "squash":
+        return (
+            first,
+            f"Resize to height {spec.height}, width {spec.width}, not keeping proportions, {how}.",
+            last,
+        )
+    return (
+        first,
+        f"Resize so that the shorter side is {spec.resize_to}, keeping the aspect ratio, {how}.",
+        f"Cut the central height {spec.height}, width {spec.width}.",
+        last,
+    )

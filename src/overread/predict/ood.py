@@ -1,0 +1,163 @@
+"""How far is an image from those the model was trained on? Scores for the out-of-distribution gate.
+
+Two descriptions of an image are looked at: the network's pooled features and plain pixel
+statistics (`predict.pixels`). Distances are Mahalanobis with a shrunk covariance (Lee et al. 2018;
+Ledoit & Wolf 2004) or to the k-th nearest training image (Sun et al. 2022); `predict.ood_fit`
+chooses among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.bundle.read import Bundle
+from overread.errors import BundleError
+from overread.predict.pixels import describe_pixels
+
+View = Literal["features", "pixels"]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Mahalanobis:
+    """Distance to the mean under a covariance shrunk to a multiple of the identity.
+
+    `axes` (D, d) are its leading eigenvectors, `variances` (d,) their eigenvalues, `rest` the
+    variance in every other direction. All after standardising with `mean` and `deviation` (D,).
+    """
+
+    mean: Floats
+    deviation: Floats
+    axes: Floats
+    variances: Floats
+    rest: Floats
+
+    def distance(self, x: Floats) -> Floats:
+        z = (x - self.mean) / self.deviation
+        inside = z @ self.axes
+        outside = np.maximum((z * z).sum(1) - (inside * inside).sum(1), 0.0)
+        return np.asarray(np.sqrt((inside**2 / self.variances).sum(1) + outside / self.rest))
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Distance to the `k`-th nearest of `references` (m, D), after standardising or, where
+    `deviation` is empty, after scaling to unit length."""
+
+    mean: Floats
+    deviation: Floats
+    references: Floats
+    k: Floats
+
+    def distance(self, x: Floats) -> Floats:
+        a, b = self._scaled(x), self._scaled(self.references)
+        squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2.0 * (a @ b.T)
+        place = min(int(self.k), len(b)) - 1
+        return np.asarray(np.sqrt(np.maximum(np.partition(squares, place, axis=1)[:, place], 0.0)))
+
+    def _scaled(self, x: Floats) -> Floats:
+        if self.deviation.size:
+            return np.asarray((x - self.mean) / self.deviation)
+        length = np.sqrt((x * x).sum(1, keepdims=True))
+        return np.asarray(x / np.maximum(length, 1e-12))
+
+
+KINDS: dict[str, type[Mahalanobis] | type[Neighbours]] = {
+    "mahalanobis": Mahalanobis,
+    "neighbours": Neighbours,
+}
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A distance in one view, brought to a common scale: 0 for a typical training image, 1 where
+    nearly all of them are nearer."""
+
+    view: View
+    model: Mahalanobis | Neighbours
+    centre: float
+    spread: float
+
+    def score(self, x: Floats) -> Floats:
+        scaled = (self.model.distance(x.astype(np.float32)) - self.centre) / self.spread
+        # A feature that overflowed is as far away as can be.
+        return np.asarray(np.nan_to_num(np.maximum(scaled, 0.0), nan=1e6, posinf=1e6))
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Detectors and how they are joined ("max" or "mean" of their scores)."""
+
+    detectors: tuple[Detector, ...]
+    join: str = "max"
+
+    @property
+    def needs_features(self) -> bool:
+        return any(detector.view == "features" for detector in self.detectors)
+
+    def score(self, features: Floats | None, images: NDArray[np.uint8]) -> Floats:
+        """Scores (n,) >= 0 of `images` (n, H, W, 3) uint8 with pooled `features` (n, D)."""
+        views: dict[str, Floats] = {}
+        if features is not None:
+            views["features"] = features
+        if any(detector.view == "pixels" for detector in self.detectors):
+            views["pixels"] = describe_pixels(images)
+        return self.score_views(views)
+
+    def score_views(self, views: Mapping[str, Floats]) -> Floats:
+        """As `score`, from descriptions already computed."""
+        return joined(self.join, [d.score(views[d.view]) for d in self.detectors])
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What `ood.npz` holds; `from_arrays` gives the gate back."""
+        found: dict[str, NDArray[np.generic]] = {"join": np.frombuffer(self.join.encode(), "u1")}
+        for number, detector in enumerate(self.detectors):
+            kind = next(k for k, cls in KINDS.items() if isinstance(detector.model, cls))
+            head = f"{number}.{detector.view}.{kind}"
+            found[f"{head}.scale"] = np.asarray([detector.centre, detector.spread], np.float32)
+            for name, value in vars(detector.model).items():
+                # Half precision is exact enough for stored images, and half the size.
+                small = np.float16 if name == "references" else np.float32
+                found[f"{head}.{name}"] = np.asarray(value, small)
+        return found
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Gate:
+        """The gate stored in `arrays`; BundleError when they do not describe one."""
+        try:
+            join = arrays["join"].tobytes().decode("ascii")
+            heads = sorted({name.rpartition(".")[0] for name in arrays if name != "join"})
+            detectors = tuple(_detector(head, arrays) for head in heads)
+            if join not in ("max", "mean") or not detectors:
+                raise ValueError(f"join {join!r} of {len(detectors)} detectors")
+        except (KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+            raise BundleError(f"ood.npz describes no out-of-distribution gate ({error})") from error
+        return cls(detectors, join)
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> Gate:
+        gate = cls.from_arrays(bundle.ood)
+        if gate.needs_features and bundle.info.tensors.features is None:
+            raise BundleError("its gate needs features that the graph does not give")
+        return gate
+
+
+def joined(how: str, scores: Sequence[Floats]) -> Floats:
+    """Scores (n,) of several detectors as one."""
+    stacked = np.stack(scores)
+    return np.asarray(stacked.max(0) if how == "max" else stacked.mean(0))
+
+
+def _detector(head: str, arrays: Mapping[str, NDArray[np.generic]]) -> Detector:
+    _, view, kind = head.split(".")
+    if view not in ("features", "pixels"):
+        raise ValueError(f"unknown view {view!r}")
+    cls = KINDS[kind]
+    parts = {name: arrays[f"{head}.{name}"].astype(np.float32) for name in cls.__annotations__}
+    centre, spread = arrays[f"{head}.scale"].astype(np.float64).tolist()
+    return Detector("features" if view == "features" else "pixels", cls(**parts), centre, spread)

@@ -1,0 +1,64 @@
+"""What comes out for one image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.predict.quality import Fault, Quality
+from overread.predict.verdict import Status
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The verdict on one image. `to_dict` gives the published fields, and no others.
+
+    `status` is "answer" (confident enough), "refer" (a person must read it) or "reject" (not an
+    image this model can read: then `label`, `probability` are None and `probabilities` is empty).
+    `reason` says why in words, `code` and `values` the same for translations. `probability` is that
+    of `label`; with several labels an image, that of the least certain decision.
+
+    `scores` (K,) float32 are the calibrated probabilities whenever the network ran, also for an
+    image that was rejected: for evaluation, not for people. `heatmap` (h, w) float32 >= 0 is the
+    evidence for `label` (or for the likeliest label), never rescaled; `picture` (H, W, 3) uint8 the
+    image it belongs to. Both are None unless asked for.
+    """
+
+    path: str | None
+    status: Status
+    label: str | None
+    probability: float | None
+    probabilities: Mapping[str, float]
+    reason: str
+    ood_score: float | None
+    model: Mapping[str, str]
+    quality: Quality | None = None
+    faults: tuple[Fault, ...] = ()
+    code: str = ""
+    values: Mapping[str, float | int | str] = field(default_factory=dict)
+    scores: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    heatmap: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    picture: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of a prediction as JSON: finite numbers, texts, null."""
+        measured: dict[str, Any] = {} if self.quality is None else _rounded(vars(self.quality))
+        return {
+            "path": self.path,
+            "status": self.status,
+            "label": self.label,
+            "probability": self.probability,
+            "probabilities": dict(self.probabilities),
+            "reason": self.reason,
+            "ood_score": self.ood_score,
+            "quality": {**measured, "issues": [fault.key for fault in self.faults]},
+            "model": dict(self.model),
+        }
+
+
+def _rounded(measures: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in measures.items()}

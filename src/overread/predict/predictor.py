@@ -1,0 +1,215 @@
+"""From a picture to a verdict: decode, resize, run the graph, judge. No PyTorch, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.bundle.format import BundleInfo
+from overread.bundle.read import Bundle, read_bundle
+from overread.errors import BundleError, ImageRefused
+from overread.images.decode import Limits
+from overread.images.preprocess import load_preprocessed, preprocess
+from overread.predict.ood import Gate
+from overread.predict.prediction import Prediction
+from overread.predict.quality import Fault, Quality, faults, measure
+from overread.predict.selftest import self_test
+from overread.predict.session import Session
+from overread.predict.stream import map_ahead
+from overread.predict.verdict import Verdict, decide, decide_ood, reject
+
+Source = Path | str | bytes | NDArray[np.uint8]
+Outputs = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One image ready for the network, or the reason why it cannot be read."""
+
+    path: str | None
+    pixels: NDArray[np.uint8] | None
+    quality: Quality | None = None
+    picture: NDArray[np.uint8] | None = None
+    refused: str = ""
+
+
+def load(path: Path | str, *, threads: int | None = None, check: bool = True) -> Predictor:
+    """A model file ready to answer. Raises BundleError when it is damaged or altered.
+
+    `check` runs its self-test (under 200 ms): the pictures stored in it must give the stored
+    probabilities on this machine. `threads` defaults to the cores that this process may use.
+    """
+    predictor = Predictor(read_bundle(Path(path)), threads=threads)
+    if check:
+        self_test(predictor.session, predictor.bundle, where=path)
+    return predictor
+
+
+class Predictor:
+    """Answers for images with one model. Safe to use from several threads at once."""
+
+    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+        self.bundle = bundle
+        self.info: BundleInfo = bundle.info
+        self.spec = bundle.info.preprocess.spec
+        self.session = Session(bundle.onnx, bundle.info.tensors, threads=threads)
+        self.gate = Gate.from_bundle(bundle) if bundle.info.ood else None
+        self.model = {
+            "name": self.info.name,
+            "version": self.info.version,
+            "sha256": bundle.sha256,
+        }
+
+    def predict(
+        self,
+        image: Source,
+        *,
+        heatmap: bool = False,
+        frame: int | None = None,
+        limits: Limits | None = None,
+    ) -> Prediction:
+        """The verdict on one image: a path, the bytes of a file, or RGB pixels (H, W, 3) uint8.
+
+        An image that cannot be read gives a prediction with status "reject" and the reason.
+        `frame` chooses one of several frames, from 0. Raises BundleError when asked for a heat map
+        that this model does not have.
+        """
+        prepared = self._prepare(image, heatmap=heatmap, frame=frame, limits=limits or Limits())
+        return self._judge([prepared], heatmap=heatmap)[0]
+
+    def predict_many(
+        self,
+        images: Iterable[Source],
+        *,
+        batch_size: int = 16,
+        heatmap: bool = False,
+        frame: int | None = None,
+        limits: Limits | None = None,
+    ) -> Iterator[Prediction]:
+        """Predictions in the order of `images`, as a stream: memory does not grow with it.
+
+        The next images are decoded in the background while the network runs.
+        """
+        self._require_heatmap(heatmap)
+        bounds = limits or Limits()
+
+        def prepare(image: Source) -> Prepared:
+            return self._prepare(image, heatmap=heatmap, frame=frame, limits=bounds)
+
+        batch: list[Prepared] = []
+        for prepared in map_ahead(prepare, images, self.session.threads, ahead=2 * batch_size):
+            batch.append(prepared)
+            if len(batch) == batch_size:
+                yield from self._judge(batch, heatmap=heatmap)
+                batch = []
+        if batch:
+            yield from self._judge(batch, heatmap=heatmap)
+
+    def _prepare(
+        self, image: Source, *, heatmap: bool, frame: int | None, limits: Limits
+    ) -> Prepared:
+        path = str(image) if isinstance(image, str | Path) else None
+        try:
+            if isinstance(image, np.ndarray):
+                picture, size = _rgb(image), image.shape[:2]
+                pixels = preprocess(picture, self.spec)
+            else:
+                source = Path(image) if isinstance(image, str) else image
+                pixels, decoded = load_preprocessed(source, self.spec, frame=frame, limits=limits)
+                picture, size = decoded.pixels, (decoded.facts.height, decoded.facts.width)
+        except ImageRefused as error:
+            return Prepared(path, None, refused=str(ImageRefused(error.problem, hint=error.hint)))
+        return Prepared(path, pixels, measure(pixels, size), picture if heatmap else None)
+
+    def _judge(self, batch: Sequence[Prepared], *, heatmap: bool) -> list[Prediction]:
+        self._require_heatmap(heatmap)
+        readable = [prepared.pixels for prepared in batch if prepared.pixels is not None]
+        outputs = self._run(np.stack(readable), heatmap=heatmap) if readable else {}
+        results, row = [], 0
+        for prepared in batch:
+            if prepared.pixels is None:
+                results.append(self._unreadable(prepared))
+                continue
+            own = {name: output[row] for name, output in outputs.items()}
+            results.append(self._prediction(prepared, own))
+            row += 1
+        return results
+
+    def _run(self, images: NDArray[np.uint8], *, heatmap: bool) -> Outputs:
+        tensors = self.info.tensors
+        wanted = {"scores": tensors.probabilities}
+        if self.gate is not None and tensors.features:
+            wanted["features"] = tensors.features
+        if heatmap and tensors.heatmap:
+            wanted["heatmap"] = tensors.heatmap
+        outputs = dict(zip(wanted, self.session.run(images, list(wanted.values())), strict=True))
+        if self.gate is not None:
+            outputs["ood"] = self.gate.score(outputs.get("features"), images)
+        return outputs
+
+    def _prediction(self, prepared: Prepared, outputs: Outputs) -> Prediction:
+        scores = outputs["scores"]
+        ood = float(outputs["ood"]) if "ood" in outputs else None
+        assert prepared.quality is not None  # noqa: S101 - set whenever there are pixels
+        found = faults(prepared.quality, self.info.quality)
+        verdict = self._verdict(scores, ood, found)
+        shown = dict(zip(self.info.classes, scores.tolist(), strict=True))
+        chosen = int(scores.argmax())
+        return Prediction(
+            path=prepared.path,
+            status=verdict.status,
+            label=verdict.label,
+            probability=verdict.probability,
+            probabilities={} if verdict.status == "reject" else shown,
+            reason=verdict.reason,
+            ood_score=ood if ood is not None and np.isfinite(ood) else None,
+            model=self.model,
+            quality=prepared.quality,
+            faults=found,
+            code=verdict.code,
+            values=verdict.values,
+            scores=scores,
+            heatmap=outputs["heatmap"][chosen] if "heatmap" in outputs else None,
+            picture=prepared.picture,
+        )
+
+    def _verdict(
+        self, scores: NDArray[np.float32], ood: float | None, found: tuple[Fault, ...]
+    ) -> Verdict:
+        if found:
+            return reject(found[0].key, found[0].text, limit=found[0].limit)
+        gated = None if ood is None else decide_ood(self.info, ood)
+        return gated or decide(self.info, scores)
+
+    def _unreadable(self, prepared: Prepared) -> Prediction:
+        return Prediction(
+            path=prepared.path,
+            status="reject",
+            label=None,
+            probability=None,
+            probabilities={},
+            reason=prepared.refused,
+            ood_score=None,
+            model=self.model,
+            code="unreadable",
+        )
+
+    def _require_heatmap(self, wanted: bool) -> None:
+        if wanted and self.info.tensors.heatmap is None:
+            raise BundleError(
+                f"the model '{self.info.name}' has no heat map in it",
+                hint="Predict without heat maps, or export it again.",
+            )
+
+
+def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise ImageRefused(
+            f"is an array of {pixels.dtype} {pixels.shape}",
+            hint="Give 8-bit RGB pixels, shape (height, width, 3).",
+        )
+    return pixels

@@ -1,0 +1,129 @@
+"""Is a picture good enough to be read? Measured on what the network sees, judged separately.
+
+Limits come from the training images themselves (`fit_limits`): black borders are normal for an
+ultrasound and a fault in a photograph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.bundle.format import QualityLimits
+
+DARK, BRIGHT = 8, 247
+# The order in which faults are named; the first is given as the reason. Keys for translations.
+ADVICE: dict[str, str] = {
+    "too_small": "too small: its shorter side has {min_side} pixels, at least {limit} are needed",
+    "blank": "blank: its grey levels differ by only {contrast:.1f}, at least {limit:.1f} expected",
+    "blurred": "blurred: sharpness {sharpness:.3f}, at least {limit:.3f} expected",
+    "too_dark": "underexposed: {dark:.0%} of it is black, at most {limit:.0%} expected",
+    "too_bright": "overexposed: {bright:.0%} of it is white, at most {limit:.0%} expected",
+}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Measures of one picture.
+
+    `min_side`: shorter side of the original, pixels. `brightness`, `contrast`: mean and standard
+    deviation of grey, 0 to 255. `sharpness`: variance of the Laplacian over the variance of grey
+    (0 = a smooth ramp, 20 = white noise). `dark`, `bright`: share of pixels at or below 8, at or
+    above 247.
+    """
+
+    min_side: int
+    brightness: float
+    contrast: float
+    sharpness: float
+    dark: float
+    bright: float
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One limit passed: `key` of ADVICE and the sentence filled in."""
+
+    key: str
+    text: str
+    limit: float
+
+
+def luminance(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey (H, W) uint8 of RGB (H, W, 3) uint8, ITU-R BT.601 weights in integer arithmetic."""
+    red, green, blue = (pixels[..., channel].astype(np.uint16) for channel in range(3))
+    return ((red * 77 + green * 150 + blue * 29) >> 8).astype(np.uint8)
+
+
+def measure(pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Quality:
+    """Measure a picture (H, W, 3) uint8 as the network gets it; `size` (height, width) before."""
+    grey = luminance(pixels)
+    levels = np.bincount(grey.ravel(), minlength=256) / grey.size
+    values = np.arange(256)
+    mean = float(levels @ values)
+    variance = float(levels @ (values - mean) ** 2)
+    return Quality(
+        min_side=min(size or grey.shape),
+        brightness=mean,
+        contrast=variance**0.5,
+        sharpness=_laplacian_variance(grey) / max(variance, 1.0),
+        dark=float(levels[: DARK + 1].sum()),
+        bright=float(levels[BRIGHT:].sum()),
+    )
+
+
+def faults(quality: Quality, limits: QualityLimits) -> tuple[Fault, ...]:
+    """The limits that a picture passes, in the order of ADVICE; none when it is good enough."""
+    checks = {
+        "too_small": (quality.min_side < limits.min_side, limits.min_side),
+        "blank": (quality.contrast < limits.min_contrast, limits.min_contrast),
+        "blurred": (quality.sharpness < limits.min_sharpness, limits.min_sharpness),
+        "too_dark": (quality.dark > limits.max_dark, limits.max_dark),
+        "too_bright": (quality.bright > limits.max_bright, limits.max_bright),
+    }
+    return tuple(
+        Fault(key, ADVICE[key].format(limit=limit, **vars(quality)), float(limit))
+        for key, (passed, limit) in checks.items()
+        if passed
+    )
+
+
+def fit_limits(measured: list[Quality], *, min_side: int = 32) -> QualityLimits:
+    """Limits that images like `measured` (those of training and validation) keep well within.
+
+    Half of the lowest per mille for contrast and sharpness, half-way from the highest to everything
+    for black and white: only what is far outside is refused.
+    """
+    if not measured:
+        return QualityLimits(min_side=min_side)
+
+    def low(name: str) -> float:
+        return 0.5 * float(np.quantile([getattr(q, name) for q in measured], 0.001))
+
+    def high(name: str) -> float:
+        return 0.5 + 0.5 * float(np.quantile([getattr(q, name) for q in measured], 0.999))
+
+    smallest = min(q.min_side for q in measured)
+    return QualityLimits(
+        min_side=max(1, min(min_side, smallest)),
+        min_contrast=max(2.0, low("contrast")),
+        min_sharpness=low("sharpness"),
+        max_dark=min(1.0, high("dark")),
+        max_bright=min(1.0, high("bright")),
+    )
+
+
+def _laplacian_variance(grey: NDArray[np.uint8]) -> float:
+    if min(grey.shape) < 3:
+        return 0.0
+    wide = grey.astype(np.int16)
+    edges = 4 * wide[1:-1, 1:-1]
+    edges -= wide[:-2, 1:-1]
+    edges -= wide[2:, 1:-1]
+    edges -= wide[1:-1, :-2]
+    edges -= wide[1:-1, 2:]
+    flat = edges.ravel().astype(np.float32)
+    mean = float(flat.mean())
+    return float(flat @ flat) / flat.size - mean * mean

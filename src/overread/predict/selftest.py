@@ -1,0 +1,73 @@
+"""Does this machine give the answers that the model's author saw? Checked at every load."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+
+from overread.bundle.read import Bundle
+from overread.errors import BundleError, ImageRefused
+from overread.images.decode import read_image
+from overread.images.preprocess import preprocess
+from overread.predict.session import Session
+
+# Other processors round differently; a wrong graph or a wrong resize differs far more.
+TOLERANCE = 1e-3
+# JPEG decoders may differ by a level or two at single pixels.
+GREY_LEVELS = 2.0
+
+
+def self_test(session: Session, bundle: Bundle, *, where: object = None) -> None:
+    """Run the pictures of `golden.npz`; BundleError, with the versions, when they differ."""
+    golden = bundle.golden
+    images = golden["image"].astype(np.uint8, copy=False)
+    (found,) = session.run(images, [bundle.info.tensors.probabilities])
+    wanted = golden["probabilities"]
+    if found.shape != wanted.shape:
+        raise _differs(bundle, f"shape {found.shape} for {wanted.shape}", where)
+    distance = np.abs(found - wanted.astype(np.float32)).max()
+    if not distance <= TOLERANCE:  # NaN is a difference too
+        raise _differs(
+            bundle, f"probabilities differ by {distance:.2g}, at most {TOLERANCE}", where
+        )
+    if "file" in golden:
+        _check_picture(bundle, where)
+
+
+def _check_picture(bundle: Bundle, where: object) -> None:
+    try:
+        decoded = read_image(bundle.golden["file"].tobytes())
+    except ImageRefused as error:
+        raise _differs(bundle, f"its picture cannot be decoded ({error})", where) from error
+    pixels = preprocess(decoded.pixels, bundle.info.preprocess.spec)
+    wanted = bundle.golden["image"][0].astype(np.float32)
+    distance = np.abs(pixels - wanted).mean()
+    if not distance <= GREY_LEVELS:
+        raise _differs(bundle, f"pictures are resized {distance:.1f} grey levels apart", where)
+
+
+def _differs(bundle: Bundle, how: str, where: object) -> BundleError:
+    here = versions()
+    pairs = [f"{name} {bundle.info.versions.get(name, '?')} -> {here[name]}" for name in here]
+    return BundleError(
+        f"answers differently here than where it was made: {how} (then -> now: {', '.join(pairs)})",
+        where=where,
+        hint="Install the versions it was made with.",
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what prediction runs on."""
+    import onnxruntime
+    import PIL
+
+    from overread import __version__
+
+    return {
+        "overread": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "onnxruntime": str(onnxruntime.__version__),
+        "pillow": PIL.__version__,
+    }

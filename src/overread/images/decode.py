@@ -125,8 +125,9 @@ def _reason(error: Exception, name: str) -> str:
     """A decoder's own words, cut short; for DICOM none of them, they may quote the patient."""
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
-    if name == "DICOM":
-        return "the file is damaged or breaks the standard"
+    # Others than these are raised over a missing or mistaken entry and say nothing by themselves.
+    if name == "DICOM" or not isinstance(error, OSError | SyntaxError | ValueError | EOFError):
+        return "it is damaged or breaks the standard"
     words = " ".join(str(error).split())
     printable = "".join(c if c.isprintable() else "?" for c in words)
-    return printable[:120] or type(error).__name__
+    return printable[:120] or "it is damaged"

@@ -28,15 +28,16 @@ from pydicom.filereader import read_dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from overread.errors import ImageRefused
 from overread.images.facts import DecodedImage, ImageFacts, Limits, check_size, choose_frame
-from overread.images.headers import jpeg2000_size, jpeg_size
+from overread.images.headers import jpeg2000_shape, jpeg_shape, rle_bytes
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 # pydicom hands these back as RGB.
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+RLE_UNCHECKED = 2**29
 PLUGINS = ("pylibjpeg", "libjpeg", "openjpeg")
 
 
@@ -119,16 +120,23 @@ def _stored_values(dataset: Dataset, facts: ImageFacts, frame: int) -> NDArray[n
     syntax = dataset.file_meta.TransferSyntaxUID
     _check_decoder(syntax)
     if syntax.is_encapsulated:
-        _check_stream(dataset, facts, frame)
+        _check_stream(dataset, syntax, facts, frame)
+    values = _decode(dataset, syntax, frame)
+    if values.shape[:2] != (facts.height, facts.width):
+        raise ImageRefused("is DICOM whose pixel data do not fit its Rows and Columns")
+    return values
+
+
+def _decode(dataset: Dataset, syntax: UID, frame: int) -> NDArray[np.generic]:
     try:
         values: NDArray[np.generic] = pixel_array(dataset, index=frame)
     except Exception:
+        if not syntax.is_encapsulated:
+            raise ImageRefused("is DICOM whose pixel data do not fit its header") from None
         raise ImageRefused(
             f"is DICOM compressed as {syntax.name}, which the installed decoders could not read",
             hint=_plugin_hint("Export it again, uncompressed."),
         ) from None
-    if values.shape[:2] != (facts.height, facts.width):
-        raise ImageRefused("is DICOM whose pixel data do not fit its Rows and Columns")
     return values
 
 
@@ -150,17 +158,24 @@ def _plugin_hint(otherwise: str) -> str:
     return "Install the decoders: pip install 'overread[dicom]'."
 
 
-def _check_stream(dataset: Dataset, facts: ImageFacts, frame: int) -> None:
-    """Refuse a compressed frame of another size than the header's, before it is decoded."""
+def _check_stream(dataset: Dataset, syntax: UID, facts: ImageFacts, frame: int) -> None:
+    """Refuse a compressed frame that would decode to more than its header says."""
     coded = get_frame(dataset.PixelData, frame, number_of_frames=facts.frames)
-    if coded[:2] == b"\xff\xd8":
-        size = jpeg_size(coded)
-    elif coded[:4] == b"\xff\x4f\xff\x51" or coded[4:8] == b"jP  ":
-        size = jpeg2000_size(coded)
+    samples = int(dataset.get("SamplesPerPixel", 1))
+    if syntax == RLELossless:
+        fits = _rle_fits(coded, facts.width * facts.height * samples * 2)
     else:
-        return
-    if size != (facts.width, facts.height):
-        raise ImageRefused("is DICOM whose compressed frame is of another size than its header")
+        shape = jpeg_shape(coded) if coded[:2] == b"\xff\xd8" else jpeg2000_shape(coded)
+        fits = shape == (facts.width, facts.height, samples)
+    if not fits:
+        raise ImageRefused("is DICOM whose compressed frame does not fit its header")
+
+
+def _rle_fits(coded: bytes, expected: int) -> bool:
+    """A run of 128 takes two bytes, so only a large frame can fill the memory."""
+    if 64 * len(coded) < RLE_UNCHECKED:
+        return True
+    return rle_bytes(coded) <= 2 * expected
 
 
 def grey_levels(stored: NDArray[np.generic], dataset: Dataset, bits: int) -> NDArray[np.uint8]:

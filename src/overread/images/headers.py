@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 
@@ -10,6 +11,8 @@ from overread.errors import ImageRefused
 # A progressive JPEG decodes the whole picture once a scan; real ones have about ten.
 MAX_SCANS = 100
 SOF_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+# Neither a stuffed FF 00, nor a restart within a scan, nor fill bytes.
+NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
@@ -30,10 +33,24 @@ def check_png(data: bytes) -> None:
 
 
 def check_jpeg(data: bytes) -> None:
-    """Refuse a JPEG built to take for ever. In coded data FF is never followed by DA."""
-    scans = data.count(b"\xff\xda")
-    if scans > MAX_SCANS:
-        raise ImageRefused(f"is a JPEG with {scans} scans, more than the {MAX_SCANS} allowed")
+    """Refuse a JPEG built to take for ever."""
+    # The quick count also meets chance hits, as in the film behind a phone's motion photograph.
+    if data.count(b"\xff\xda") > MAX_SCANS and jpeg_scans(data) > MAX_SCANS:
+        raise ImageRefused(f"is a JPEG with more than the {MAX_SCANS} scans allowed")
+
+
+def jpeg_scans(data: bytes) -> int:
+    """How many scans the first picture in a JPEG file has."""
+    at, scans = 2, 0
+    while 0 <= at < len(data) - 3 and data[at : at + 2] != b"\xff\xd9":
+        if data[at] == 0xFF and data[at + 1] not in BARE_MARKERS:
+            scans += data[at + 1] == 0xDA
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        else:
+            at += 1
+        found = NEXT_MARKER.search(data, at)
+        at = found.start() if found else -1
+    return scans
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
@@ -51,27 +68,41 @@ def webp_size(data: bytes) -> tuple[int, int]:
     raise ImageRefused("is a damaged WebP (no picture header)", hint="Copy it again.")
 
 
-def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) from the frame header of a JPEG or JPEG-LS stream; None if there is none."""
+def jpeg_shape(data: bytes) -> tuple[int, int, int] | None:
+    """(width, height, components) from the frame header of a JPEG or JPEG-LS stream."""
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    while at + 10 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xFF:
             at += 1
         elif marker in BARE_MARKERS:
             at += 2
         elif marker in SOF_MARKERS:
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            return width, height
+            height, width, components = struct.unpack_from(">HHB", data, at + 5)
+            return width, height, components
         else:
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
 
 
-def jpeg2000_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) from the SIZ segment of a JPEG 2000 codestream; None if there is none."""
+def jpeg2000_shape(data: bytes) -> tuple[int, int, int] | None:
+    """(width, height, components) from the SIZ segment of a JPEG 2000 codestream."""
     start = data.find(b"\xff\x4f\xff\x51")
-    if start < 0 or len(data) < start + 24:
+    if start < 0 or len(data) < start + 42:
         return None
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
-    return right - left, bottom - top
+    return right - left, bottom - top, int.from_bytes(data[start + 40 : start + 42], "big")
+
+
+def rle_bytes(coded: bytes) -> int:
+    """How many bytes a DICOM RLE frame grows to (PS3.5 annex G), without decoding it."""
+    at, total = 64, 0
+    while at < len(coded):
+        count = coded[at]
+        if count > 128:
+            total, at = total + 257 - count, at + 2
+        elif count < 128:
+            total, at = total + count + 1, at + count + 2
+        else:
+            at += 1
+    return total

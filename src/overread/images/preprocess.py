@@ -136,10 +136,14 @@ def preprocess(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.ui
 
 
 def load_preprocessed(
-    source: Path | bytes, spec: PreprocessSpec, *, limits: Limits = DEFAULT_LIMITS
+    source: Path | bytes,
+    spec: PreprocessSpec,
+    *,
+    frame: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[NDArray[np.uint8], DecodedImage]:
     """Decode and preprocess one picture; also the decoded one, which may be reduced."""
-    decoded = read_image(source, limits=limits, reduce_to=_reduce_to(spec))
+    decoded = read_image(source, frame=frame, limits=limits, reduce_to=_reduce_to(spec))
     return preprocess(decoded.pixels, spec), decoded
 
 

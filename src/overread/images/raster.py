@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, _imaging
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -20,6 +24,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 from overread.errors import ImageRefused
 from overread.images.facts import DecodedImage, ImageFacts, Limits, check_size, choose_frame
 from overread.images.headers import check_jpeg, check_png, webp_size
+
+# Without a handler of its own, what Pillow logs about damaged files would land on the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # The plug-in classes are called directly: `Image.open` would try formats by turns and open a
 # JPEG with a second picture behind it (MPO, common on phones) as something else.
@@ -46,6 +53,17 @@ TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+@cache
+def silence_libtiff() -> None:
+    """Stop libtiff from writing about damaged files to the terminal, where it can be reached.
+
+    Pillow has no switch for it. The library is looked up through Pillow's own module; a build
+    that hides it keeps its voice.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def read_raster(
@@ -84,6 +102,8 @@ def _open(data: bytes, name: str, limits: Limits) -> tuple[ImageFile, ImageFacts
     if name == "WebP":
         # Opening allocates the canvas, so its size is looked at first.
         check_size(*webp_size(data), limits)
+    if name == "TIFF":
+        silence_libtiff()
     image = OPENERS[name](io.BytesIO(data))
     check_size(*image.size, limits)
     return image, _facts(image, data, name)
@@ -133,10 +153,11 @@ def _reduce(image: ImageFile, target: tuple[int, int], *, swapped: bool) -> None
 def to_rgb(image: Image.Image, deep: DeepRange | None) -> NDArray[np.uint8]:
     """(height, width, 3) uint8. Colour profiles are not applied; CMYK is converted plainly."""
     if deep is not None:
-        grey = deep.to_grey(np.asarray(image))
+        values = np.asarray(image)
+        grey = deep.to_grey(values)
         key = image.info.get("transparency")
         if isinstance(key, int):
-            grey[np.asarray(image) == key] = BACKGROUND[0]
+            grey[values == key] = BACKGROUND[0]
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in REFUSED_MODES:
         raise ImageRefused(
@@ -159,16 +180,15 @@ class DeepRange:
 
     def to_grey(self, values: NDArray[np.generic]) -> NDArray[np.uint8]:
         """Integers keep their 8 high bits (as Pillow does for 16-bit RGB); floats are scaled."""
-        if values.dtype.kind in "iu":
-            shift = int(self.high - self.low + 1).bit_length() - 9
-            wide = values.astype(np.int64) - int(self.low)
-            grey: NDArray[np.uint8] = np.clip(wide >> shift, 0, 255).astype(np.uint8)
+        if not np.isfinite(values).all():
+            raise ImageRefused("holds values that are not finite numbers")
+        inside = np.clip(values, self.low, self.high)
+        if values.dtype.kind in "iu" and (levels := int(self.high - self.low) + 1).bit_count() == 1:
+            grey = (inside.astype(np.int64) - int(self.low)) >> max(levels.bit_length() - 9, 0)
         else:
-            if not np.isfinite(values).all():
-                raise ImageRefused("holds values that are not finite numbers")
-            scaled = (values.astype(np.float64) - self.low) * (255 / (self.high - self.low))
-            grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-        return np.invert(grey) if self.inverted else grey
+            grey = np.rint((inside - self.low) * (255 / (self.high - self.low)))
+        grey8: NDArray[np.uint8] = grey.astype(np.uint8)
+        return 255 - grey8 if self.inverted else grey8
 
 
 def deep_range(image: ImageFile, name: str) -> DeepRange | None:

@@ -1,0 +1,30 @@
+"""`overread report`: the page and the numbers again, from the predictions alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overread.cli.output import JsonFlag, console, print_json
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder that holds predictions.csv.")],
+    json: JsonFlag = False,
+) -> None:
+    """Recompute metrics.json from predictions.csv and write report.html; no model is needed."""
+    from overread.evaluate.refresh import refresh_report
+
+    page, metrics = refresh_report(run)
+    if json:
+        print_json({"report": str(page), "metrics": metrics})
+        return
+    test = metrics["test"]
+    low, high = test["balanced_accuracy"]["ci95"]
+    console.print(
+        f"Balanced accuracy {test['balanced_accuracy']['value']:.3f} (95 % interval {low:.3f} to "
+        f"{high:.3f}, n = {test['n']}), recomputed from predictions.csv."
+    )
+    console.print(f"Report: {page}")

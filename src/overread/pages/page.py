@@ -1,0 +1,50 @@
+"""One self-contained HTML file from a template: no request to anything outside it.
+
+Shared by the audit page and the report (and free for any other page): look, language switch,
+sortable tables, printing. Values are escaped; file names may hold markup.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from overread.pages.numbers import decimal, estimate_html, percent
+from overread.pages.texts import load_texts, say
+
+SHARED = Path(__file__).parent / "templates"
+
+
+def render_page(package: Path, template: str, **context: Any) -> str:
+    """Render `package/templates/template` with the words of `package/texts`.
+
+    Templates see `t(key, **values)` (every language), `est(estimate, n, where)`, `percent`,
+    `decimal`, and the context. An unknown name or key raises.
+    """
+    texts = load_texts(package / "texts")
+    environment = Environment(
+        loader=FileSystemLoader([package / "templates", SHARED]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        t=texts.both,
+        say=say,
+        text=texts.plain,
+        has_text=texts.has,
+        est=estimate_html,
+        raw=Markup,
+    )
+    environment.filters.update(percent=percent, decimal=decimal)
+    return environment.get_template(template).render(**context)
+
+
+def data_uri(picture: bytes, kind: str = "image/png") -> str:
+    """A picture as a `data:` address, so that the page carries it."""
+    return f"data:{kind};base64,{base64.b64encode(picture).decode('ascii')}"

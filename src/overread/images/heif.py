@@ -21,9 +21,10 @@ def read_heif(data: bytes, *, frame: int | None, limits: Limits) -> DecodedImage
     chosen = choose_frame(frame, len(container), still=True)
     picture = container[container.primary_index if frame is None else chosen]
     _check(picture, limits)
-    facts = _facts(picture, len(container))
     picture.load()
+    # The pictures inside may be of another size than the container says.
     _check(picture, limits)
+    facts = _facts(picture, len(container))
     image = picture.to_pillow()
     deep = DeepRange(0, 65535) if image.mode.startswith("I;16") else None
     return DecodedImage(to_rgb(image, deep), facts)

@@ -14,7 +14,7 @@ from overread import __version__
 from overread.cli.output import complain
 from overread.errors import OverreadError
 
-COMMANDS: tuple[str, ...] = ("phantom",)
+COMMANDS: tuple[str, ...] = ("phantom", "recipes")
 
 app = typer.Typer(
     name="overread",

@@ -14,7 +14,6 @@ from overread.train.networks import (
     Shape,
     build_layers,
     keras_start,
-    map_shape,
     split_at_last_conv,
     timm_features,
     vgg16_features,
@@ -30,6 +29,9 @@ from overread.train.schema import (
 )
 from overread.train.start import resolve_start
 from overread.train.weights import WeightHints, load_features
+
+# Features, head, and the number of channels of the map between them.
+Network = tuple[nn.Module, nn.Sequential, int]
 
 
 class Normalise(nn.Module):
@@ -53,9 +55,9 @@ class Normalise(nn.Module):
 class Classifier(nn.Module):
     """Images to logits, by way of the map that Grad-CAM explains.
 
-    `features`: (N,3,H,W) normalised to (N,C,h,w), the last convolutional stage after its
-    activation. `head`: only layers of the table in `adjoint`, to K logits, or to ONE logit z for
-    two classes, which becomes [0, z] so that softmax gives sigmoid(z).
+    `features`: (N,3,H,W) normalised to (N,C,h,w), C `channels`, the last convolutional stage after
+    its activation. `head`: only layers of the table in `adjoint`, to K logits, or for two classes
+    to ONE logit z, which becomes [0, z] so that softmax gives sigmoid(z).
 
     A frozen part stays as it is in training: its batch norm keeps its statistics.
     """
@@ -68,8 +70,10 @@ class Classifier(nn.Module):
         *,
         n_classes: int,
         multilabel: bool = False,
+        channels: int | None = None,
     ) -> None:
         super().__init__()
+        self.channels = channels
         self.normalise = Normalise(statistics)
         self.features = features
         self.head = head
@@ -162,10 +166,14 @@ def blank_classifier(recipe: Recipe, n_classes: int, *, multilabel: bool = False
     least = 1 if multilabel else 2
     if n_classes < least:
         raise ConfigError(f"{n_classes} classes are given, at least {least} are needed")
-    features, head = _network(recipe, n_classes, multilabel)
-    statistics = _statistics(recipe)
+    features, head, channels = _network(recipe, n_classes, multilabel)
     return Classifier(
-        features, head, statistics, n_classes=n_classes, multilabel=multilabel
+        features,
+        head,
+        _statistics(recipe),
+        n_classes=n_classes,
+        multilabel=multilabel,
+        channels=channels,
     ).train()
 
 
@@ -176,7 +184,7 @@ def _statistics(recipe: Recipe) -> MeanStd:
     return NORMALISE["imagenet" if chosen == "pretrained" else chosen]
 
 
-def _network(recipe: Recipe, n_classes: int, multilabel: bool) -> tuple[nn.Module, nn.Sequential]:
+def _network(recipe: Recipe, n_classes: int, multilabel: bool) -> Network:
     model = recipe.model
     if isinstance(model, AutoModel):
         raise ConfigError(
@@ -189,35 +197,33 @@ def _network(recipe: Recipe, n_classes: int, multilabel: bool) -> tuple[nn.Modul
         return _sequential(model, size, logits)
     if isinstance(model, Vgg16Model):
         return _vgg16(model, size, logits)
-    return _timm(model, size, logits)
+    return _timm(model, logits)
 
 
-def _sequential(
-    model: SequentialModel, size: tuple[int, int], logits: int
-) -> tuple[nn.Module, nn.Sequential]:
+def _sequential(model: SequentialModel, size: tuple[int, int], logits: int) -> Network:
     modules = _with_output(model.layers, (3, *size), logits)
     if model.init == "keras":
         keras_start(modules)
     features, head = split_at_last_conv(modules)
-    return features, nn.Sequential(*head)
+    channels = next(m.out_channels for m in reversed(features) if isinstance(m, nn.Conv2d))
+    return features, nn.Sequential(*head), channels
 
 
-def _vgg16(
-    model: Vgg16Model, size: tuple[int, int], logits: int
-) -> tuple[nn.Module, nn.Sequential]:
+def _vgg16(model: Vgg16Model, size: tuple[int, int], logits: int) -> Network:
     features = vgg16_features(model.frozen_layers)
     head = _with_output(model.head, (512, size[0] // 16, size[1] // 16), logits)
     if model.init == "keras":
         keras_start(head)
-    return features, nn.Sequential(*head)
+    return features, nn.Sequential(*head), 512
 
 
-def _timm(model: TimmModel, size: tuple[int, int], logits: int) -> tuple[nn.Module, nn.Sequential]:
+def _timm(model: TimmModel, logits: int) -> Network:
     features = timm_features(model.name, pad_type=model.pad_type)
     features.requires_grad_(not model.frozen)
-    channels = map_shape(features, *size)[:1]
+    channels = int(features.num_features)  # type: ignore[arg-type]
     pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return features, nn.Sequential(*pool, *_with_output(model.head, channels, logits))
+    head = _with_output(model.head, (channels,), logits)
+    return features, nn.Sequential(*pool, *head), channels
 
 
 def _with_output(layers: Sequence[LayerSpec], shape: Shape, logits: int) -> list[nn.Module]:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from overread.errors import ConfigError
@@ -172,20 +171,3 @@ def keras_start(modules: Iterable[nn.Module]) -> None:
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-def map_shape(features: nn.Module, height: int, width: int) -> Shape:
-    """(channels, height, width) of the map that `features` makes of an image of that size."""
-    training = features.training
-    features.eval()
-    try:
-        with torch.no_grad():
-            shape = tuple(features(torch.zeros(1, 3, height, width)).shape)
-    except RuntimeError as error:
-        raise ConfigError(
-            f"nothing is left of a {height} x {width} image in this network",
-            hint="Use a larger input height and width.",
-        ) from error
-    finally:
-        features.train(training)
-    return shape[1:]

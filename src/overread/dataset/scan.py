@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 from overread.dataset.layouts import Entry, Tree, read_tree, remarks
 from overread.dataset.manifest import ImageRecord, Manifest, Unreadable
@@ -24,6 +20,7 @@ from overread.dataset.passport import (
     recognise_archive,
     recognise_names,
 )
+from overread.dataset.pool import in_threads
 from overread.dataset.source import folder_of, image_bytes, is_archive
 from overread.dataset.table import read_table, table_in_folder
 from overread.dataset.walk import Listing, list_images
@@ -31,9 +28,6 @@ from overread.errors import DataError, ImageRefused
 from overread.files import sha256_bytes
 from overread.images.decode import read_facts, read_image
 from overread.progress import track
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -71,27 +65,6 @@ def scan(data: Path, *, min_classes: int = 2, look: Look | None = None) -> Manif
     )
     _refuse_useless(manifest, min_classes)
     return manifest
-
-
-def cores() -> int:
-    """How many processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Results of `work` in the order of `items`, few at a time so that memory stays bounded."""
-    queue = iter(items)
-    with ThreadPoolExecutor(cores()) as pool:
-        running: list[Future[R]] = [pool.submit(work, item) for item in islice(queue, 4 * cores())]
-        try:
-            while running:
-                yield running.pop(0).result()
-                running.extend(pool.submit(work, item) for item in islice(queue, 1))
-        finally:
-            for future in running:
-                future.cancel()
 
 
 def _entries(data: Path) -> tuple[Tree, Passport | None, Listing]:

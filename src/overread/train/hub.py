@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import queue
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -55,12 +58,23 @@ def _offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
 
 
+@functools.cache
 def _reachable(address: str) -> bool:
     """Whether anything answers there. huggingface_hub itself would try for half a minute."""
     if not address.startswith(("http://", "https://")):
         raise ConfigError(f"HF_ENDPOINT is '{address}', which is no http address")
+    answers: queue.Queue[bool] = queue.Queue()
+    # In a thread, since nothing else bounds the time that looking up a name may take.
+    threading.Thread(target=lambda: answers.put(_answers(address)), daemon=True).start()
     try:
-        request = urllib.request.Request(address, method="HEAD")  # noqa: S310 - checked above
+        return answers.get(timeout=PROBE_S)
+    except queue.Empty:
+        return False
+
+
+def _answers(address: str) -> bool:
+    request = urllib.request.Request(address, method="HEAD")  # noqa: S310 - checked by the caller
+    try:
         urllib.request.urlopen(request, timeout=PROBE_S).close()  # noqa: S310
     except urllib.error.HTTPError:
         return True

@@ -19,6 +19,7 @@ from scipy import stats
 Floats = NDArray[np.float64]
 LEVEL = 0.95
 Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+PRIOR = 0.5  # groups of each kind added before judging how alike the images of a group are
 DIGITS = 10  # kept in files: beyond them machines differ in the order of a sum
 
 
@@ -63,37 +64,28 @@ def score_interval(value: float, n: float, *, quantile: float = Z) -> tuple[floa
     return min(low, value), max(high, value)
 
 
-def few_groups_factor(groups: int) -> float:
-    """How much smaller a sample must count because its spread was judged from few groups: (z/t)^2.
-
-    Korn and Graubard 1998, Survey Methodology 24:193: Student's t with groups - 1 degrees.
-    """
-    return float((Z / stats.t.ppf(0.5 + LEVEL / 2, max(groups - 1, 1))) ** 2)
-
-
 def design_effect(hits: Floats, sizes: Floats) -> float:
     """Variance of a proportion under grouping, over that of independent images; at least 1.
 
-    `hits`, `sizes` (groups,): right and all images of each group. Two groups of mean size are
-    added, one wholly right and one wholly wrong: without them a perfect sample would look as if
-    the images of one patient were independent, about which it says nothing.
+    `hits`, `sizes` (groups,): right and all images of each group. Half a group wholly right and
+    half a group wholly wrong are added: without them a sample with no error would look as if the
+    images of one patient were independent, about which it says nothing.
     """
     used = sizes > 0
-    mean = sizes[used].mean()
-    sizes = np.append(sizes[used], [mean, mean])
-    hits = np.append(hits[used], [mean, 0.0])
-    share = hits.sum() / sizes.sum()
-    groups = len(sizes)
-    clustered = np.sum((hits - share * sizes) ** 2) * groups / (groups - 1)
-    return max(1.0, float(clustered / (share * (1 - share) * sizes.sum())))
+    hits, sizes = hits[used], sizes[used]
+    mean = float(sizes.mean())
+    images, groups = float(sizes.sum()) + 2 * PRIOR * mean, len(sizes) + 2 * PRIOR
+    share = (float(hits.sum()) + PRIOR * mean) / images
+    spread = np.sum((hits - share * sizes) ** 2) + PRIOR * mean**2 * (share**2 + (1 - share) ** 2)
+    return max(1.0, float(spread * groups / (groups - 1) / (share * (1 - share) * images)))
 
 
 def effective_size(hits: Floats, sizes: Floats) -> float:
     """The number of independent images worth as much as these grouped ones."""
-    n, groups = float(sizes.sum()), int(np.count_nonzero(sizes))
-    if groups == n:
+    n = float(sizes.sum())
+    if np.count_nonzero(sizes) == n:
         return n
-    return n / design_effect(hits, sizes) * few_groups_factor(groups)
+    return n / design_effect(hits, sizes)
 
 
 def proportion(hits: Floats, sizes: Floats) -> Estimate:
@@ -113,7 +105,6 @@ def bounded(
     most: float,
     low: float = 0.0,
     high: float = 1.0,
-    single: bool = True,
 ) -> Estimate:
     """A statistic between `low` and `high`, its spread taken from bootstrap `replicates`.
 
@@ -126,6 +117,5 @@ def bounded(
     unit = (value - low) / (high - low)
     variance = float(np.var(known)) / (high - low) ** 2 * groups / max(groups - 1, 1)
     n = most if variance <= 0 else min(most, unit * (1 - unit) / variance)
-    n *= 1.0 if single else few_groups_factor(groups)
     ends = score_interval(min(max(unit, 0.0), 1.0), max(n, 1e-6))
     return Estimate(value, low + (high - low) * ends[0], low + (high - low) * ends[1])

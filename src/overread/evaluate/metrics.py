@@ -19,7 +19,8 @@ SMALLEST_PROBABILITY = 1e-12  # the logarithm of 0 would let one image decide th
 def ratio(part: Floats, whole: Floats) -> Floats:
     """`part / whole`, NaN where `whole` is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
+    out: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
+    return out
 
 
 def confusion_matrix(truth: Bools, decisions: Bools) -> NDArray[np.int64]:
@@ -59,7 +60,9 @@ def count(truth: Bools, decisions: Bools, weights: Floats | None = None) -> Coun
     """Counts of (n, K) truth and decisions, each image `weights` (n,) times (once if left out)."""
     w = np.ones(len(truth)) if weights is None else weights
     right = (truth == decisions).all(axis=1)
-    return Counts(w @ (truth & decisions), w @ truth, w @ decisions, np.sum(w), w @ right)
+    return Counts(
+        w @ (truth & decisions), w @ truth, w @ decisions, np.asarray(np.sum(w)), w @ right
+    )
 
 
 def accuracy(c: Counts) -> Floats:
@@ -184,7 +187,7 @@ def log_loss_rows(probabilities: Floats, truth: Bools, multilabel: bool = False)
     """(n,) negative log-likelihood of each image's label; several labels: mean over classes."""
     given = np.where(truth, probabilities, 1 - probabilities)
     loss = -np.log(np.clip(given, SMALLEST_PROBABILITY, 1.0))
-    return np.mean(loss, axis=1) if multilabel else np.sum(loss * truth, axis=1)
+    return np.asarray(np.mean(loss, axis=1) if multilabel else np.sum(loss * truth, axis=1))
 
 
 def brier_rows(probabilities: Floats, truth: Bools, multilabel: bool = False) -> Floats:
@@ -193,4 +196,4 @@ def brier_rows(probabilities: Floats, truth: Bools, multilabel: bool = False) ->
     Several labels an image: mean over classes, 0..1.
     """
     squares = (probabilities - truth) ** 2
-    return np.mean(squares, axis=1) if multilabel else np.sum(squares, axis=1)
+    return np.asarray(np.mean(squares, axis=1) if multilabel else np.sum(squares, axis=1))

@@ -9,30 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-CELLS_AT_ONCE = 2_000_000  # of a (resamples, groups or rows) block: bounds memory at a few 10 MB
+CELLS_AT_ONCE = 300_000  # of a (resamples, groups) block: bounds memory at a few 10 MB
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Which group each row belongs to: `codes` (n,) in 0..count-1, in the order of group names."""
+    """Which group each row belongs to: `codes` (n,) in 0..count-1, in the order of group names.
+
+    A part of a table keeps the numbers of the whole, so that both can be drawn together; some
+    groups then have no row.
+    """
 
     codes: NDArray[np.intp]
     count: int
 
     @property
     def single(self) -> bool:
-        """Whether every row is a group of its own."""
-        return self.count == len(self.codes)
+        """Whether no two rows share a group."""
+        return self.present == len(self.codes)
+
+    @cached_property
+    def present(self) -> int:
+        """The number of groups with at least one row."""
+        return len(np.unique(self.codes))
 
     def sum(self, values: NDArray[np.generic]) -> Floats:
         """Sum rows within groups: (n,) -> (groups,), (n, m) -> (groups, m)."""
         if values.ndim == 1:
-            return np.bincount(self.codes, weights=values, minlength=self.count)
+            return np.bincount(self.codes, weights=values, minlength=self.count).astype(float)
         total = np.zeros((self.count, values.shape[1]))
         np.add.at(total, self.codes, values.astype(float))
         return total
@@ -44,13 +54,14 @@ def group_rows(names: Sequence[str]) -> Groups:
     return Groups(codes.astype(np.intp), len(unique))
 
 
-def group_counts(groups: int, resamples: int, seed: int, *, width: int) -> Iterator[Floats]:
+def group_counts(groups: int, resamples: int, seed: int) -> Iterator[Floats]:
     """Blocks of (some resamples, groups) draws with replacement; each row sums to `groups`.
 
-    `width` is the widest array (rows or groups) made from a block; it sets the block's height.
+    They depend on nothing but the arguments: two models judged on the same groups are judged on
+    the same draws.
     """
     rng = np.random.default_rng(seed)
-    height = max(1, CELLS_AT_ONCE // max(width, groups, 1))
+    height = max(1, CELLS_AT_ONCE // max(groups, 1))
     for start in range(0, resamples, height):
         rows = min(height, resamples - start)
         drawn = rng.integers(0, groups, size=(rows, groups))

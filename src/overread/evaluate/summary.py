@@ -11,8 +11,11 @@ from overread.errors import DataError
 from overread.evaluate import curve_points, metrics
 from overread.evaluate.estimates import Sample, estimate
 from overread.evaluate.intervals import Estimate, proportion
+from overread.evaluate.metrics import Ranking
 from overread.evaluate.predictions import PredictionTable
 from overread.evaluate.reliability import forecasts, reliability_bins
+from overread.evaluate.subgroups import subgroups
+from overread.evaluate.thresholds import confidence, operating_points
 
 RESAMPLES = 2000
 Columns = Mapping[str, Sequence[str]]
@@ -25,11 +28,14 @@ def evaluate_table(
     seed: int = 0,
     leak_price: Mapping[str, Any] | None = None,
     test_looks: int | None = None,
+    subgroup_columns: Columns | None = None,
 ) -> dict[str, Any]:
     """The metrics.json document of a predictions table.
 
     "test" and "val" each hold the estimates of that part ("val" is null where there is none),
-    resampled by group `resamples` times. Raises DataError where no row is in the split "test".
+    resampled by group `resamples` times. `subgroup_columns` holds, for every row of the table, the
+    values by which the test part is also judged. Raises DataError where no row is in the split
+    "test".
     """
     test = table.select("test")
     if not len(test):
@@ -39,9 +45,14 @@ def evaluate_table(
             hint="Write 'test' in the split column of the images to judge by.",
         )
     val = table.select("val")
+    rows = [i for i, split in enumerate(table.splits) if split == "test"]
+    columns = {k: [v[i] for i in rows] for k, v in (subgroup_columns or {}).items()}
+    judged = part(test, resamples, seed)
+    by_value = subgroups(Sample.of(test), columns, resamples=resamples, seed=seed)
     return {
-        "test": part(test, resamples, seed),
+        "test": {**judged, "subgroups": plain(by_value)},
         "val": part(val, resamples, seed) if len(val) else None,
+        "operating_points": _points(val, test) if len(val) else [],
         "leak_price": None if leak_price is None else dict(leak_price),
         "test_looks": test_looks,
         "method": {"interval": "95 %, by group", "resamples": resamples, "seed": seed},
@@ -60,8 +71,16 @@ def part(table: PredictionTable, resamples: int, seed: int) -> dict[str, Any]:
         **plain(found),
         "confusion": _confusion(sample),
         "answered": plain(_answered(sample)),
-        "curves": _curves(sample),
+        "curves": _curves(sample, table),
     }
+
+
+def _points(val: PredictionTable, test: PredictionTable) -> list[dict[str, Any]]:
+    """Each operating point with what it gives on the part that chose it and on the test part."""
+    return [
+        {**point.to_dict(), "val": plain(point.on(val)), "test": plain(point.on(test))}
+        for point in operating_points(val)
+    ]
 
 
 def plain(found: Any) -> Any:
@@ -88,15 +107,15 @@ def _answered(sample: Sample) -> dict[str, Estimate]:
     return {"coverage": proportion(answered, total), "accuracy": proportion(right, answered)}
 
 
-def _curves(sample: Sample) -> dict[str, Any]:
-    confidence, outcome = forecasts(sample.probabilities, sample.truth, sample.multilabel)
-    per_class = zip(sample.classes, sample.rankings, strict=True)
-    rankings = dict(per_class)
+def _curves(sample: Sample, table: PredictionTable) -> dict[str, Any]:
+    sure, outcome = forecasts(sample.probabilities, sample.truth, sample.multilabel)
+    columns = zip(sample.classes, sample.probabilities.T, sample.truth.T, strict=True)
+    rankings = {name: Ranking.of(p, y) for name, p, y in columns}
     return {
         "roc": {name: curve_points.roc_curve(r) for name, r in rankings.items()},
         "pr": {name: curve_points.pr_curve(r) for name, r in rankings.items()},
-        "reliability": reliability_bins(confidence.ravel(), outcome.ravel()),
-        "risk_coverage": curve_points.risk_coverage(_confidence(sample), sample.right),
+        "reliability": reliability_bins(sure.ravel(), outcome.ravel()),
+        "risk_coverage": curve_points.risk_coverage(confidence(table), sample.right),
         "decision": {
             name: curve_points.decision_curve(p, y)
             for name, p, y in zip(
@@ -104,10 +123,3 @@ def _curves(sample: Sample) -> dict[str, Any]:
             )
         },
     }
-
-
-def _confidence(sample: Sample) -> Any:
-    """(n,) how sure the model is of its whole answer."""
-    if not sample.multilabel:
-        return sample.probabilities.max(axis=1)
-    return np.maximum(sample.probabilities, 1 - sample.probabilities).min(axis=1)

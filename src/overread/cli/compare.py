@@ -1,0 +1,63 @@
+"""`overread compare`: the paired difference of two runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from overread.cli.output import JsonFlag, console, print_json
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN", help="A run, or a folder of runs.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN", help="The run to compare it with.")],
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 2000,
+    json: JsonFlag = False,
+) -> None:
+    """Compare two runs on the test images they share: A minus B, paired by patient.
+
+    A folder that holds several runs (seeds, or folds) is taken as one side; its spread is shown.
+    """
+    from overread.evaluate.compare import compare as compare_tables
+    from overread.evaluate.compare import read_side
+
+    sides = [read_side(run) for run in (run_a, run_b)]
+    found = compare_tables(*sides, resamples=resamples)
+    document = {"a": run_a.as_posix(), "b": run_b.as_posix(), **found}
+    if json:
+        print_json(document)
+    else:
+        _show(document)
+
+
+def _show(document: dict[str, Any]) -> None:
+    console.print(f"A  {document['a']}\nB  {document['b']}")
+    console.print(f"{document['n']} images of {document['groups']} groups, judged by both\n")
+    console.print(f"{'':24}{'A':>24}{'B':>24}{'A - B':>28}")
+    for name, row in document["metrics"].items():
+        texts = [_text(row[side]) for side in ("a", "b", "difference")]
+        mark = "  *" if row["excludes_zero"] else ""
+        console.print(f"{name:24}{texts[0]:>24}{texts[1]:>24}{texts[2]:>28}{mark}")
+        for side in "ab":
+            if f"spread_{side}" in row:
+                console.print(f"{'':4}{_spread(side, row[f'spread_{side}'])}")
+    console.print("\n95 % intervals, by group. * the interval of the difference excludes 0")
+    for side, number in document["left_out"].items():
+        if number:
+            console.print(f"{number} test images of {side.upper()} have no partner: left out")
+
+
+def _text(estimate: dict[str, Any]) -> str:
+    if estimate["value"] is None:
+        return "undefined"
+    low, high = estimate["ci95"]
+    return f"{estimate['value']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _spread(side: str, found: dict[str, Any]) -> str:
+    if found["sd"] is None:
+        return f"{side.upper()}: too few runs for a spread"
+    low, high = found["range"]
+    return f"{side.upper()}, {found['runs']} runs: sd {found['sd']:.3f}, {low:.3f} to {high:.3f}"

@@ -1,0 +1,62 @@
+"""Sets of classes that hold the true one as often as promised, for each class (Mondrian).
+
+Split conformal prediction (Vovk 2013, arXiv 1209.2673) on 1 - p(true class), one threshold a class,
+from the validation part. Several images of one group count as one vote together, which keeps the
+promise for an image of a new patient (Lee, Barber and Willett 2023, arXiv 2306.06342).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+MISSED = 0.1  # of each class's images, the share whose set may lack it
+
+
+def conformal_quantiles(
+    probabilities: Floats,
+    truth: Bools,
+    groups: Sequence[str],
+    classes: Sequence[str],
+    *,
+    missed: float = MISSED,
+) -> dict[str, float]:
+    """Each class's largest 1 - p at which it still joins the set: 0..1, by class name.
+
+    `probabilities` and `truth` (n, K), of validation images; `groups` (n,). A class with too few
+    groups for the promise gets 1: it is in every set.
+    """
+    names = np.asarray(groups, dtype=str)
+    columns = zip(classes, probabilities.T, truth.T, strict=True)
+    return {name: _quantile(1 - p[y], names[y], 1 - missed) for name, p, y in columns}
+
+
+def _quantile(scores: Floats, groups: NDArray[np.str_], level: float) -> float:
+    """The score at `level` of the known mass; a new group's share of it is unknown.
+
+    Between two scores the line joining them is taken: with few groups the next score up would
+    promise far more than was asked.
+    """
+    if not len(scores):
+        return 1.0
+    _, place, size = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.argsort(scores, kind="stable")
+    mass = np.cumsum(1 / size[place][order]) / (len(size) + 1)
+    # The last sum is exact: rounding must not put the level beyond it.
+    mass[-1] = len(size) / (len(size) + 1)
+    if level > mass[-1] + 1e-12:
+        return 1.0
+    return float(np.interp(level, mass, scores[order]))
+
+
+def prediction_set(probabilities: Floats, quantiles: Mapping[str, float]) -> Bools:
+    """Which classes are in the set; (..., K) for `probabilities` (..., K).
+
+    The columns are in the order of `quantiles`.
+    """
+    limits = np.fromiter(quantiles.values(), dtype=float, count=len(quantiles))
+    return np.asarray(1 - np.asarray(probabilities) <= limits)

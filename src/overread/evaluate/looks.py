@@ -1,0 +1,67 @@
+"""How often each test set has been looked at on this machine.
+
+A test set judges honestly once; every further look at it, with a changed model, is a small step
+towards tuning on it. The counter is kept in OVERREAD_HOME (`~/.overread` if unset) and holds
+hashes, no names of images or patients.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from overread.errors import DataError
+from overread.evaluate.predictions import PredictionTable
+from overread.files import read_json, sha256_bytes, write_json
+
+
+def hash_of_test_set(table: PredictionTable) -> str:
+    """SHA-256 of the sorted paths and labels of the rows in the split "test"."""
+    test = table.select("test")
+    rows = sorted(zip(test.paths, test.labels, strict=True))
+    return sha256_bytes("\n".join(f"{path}\t{label}" for path, label in rows).encode())
+
+
+def count_look(test_hash: str, what: str) -> int | None:
+    """Note that `what` was judged on this test set; how many different ones have been so far.
+
+    `what` identifies the answers, as the SHA-256 of the predictions: the same again is no new
+    look. None where the counter cannot be kept (a read-only home).
+    """
+    path = Path(os.environ.get("OVERREAD_HOME") or Path.home() / ".overread") / "looks.json"
+    try:
+        with _locked(path.with_suffix(".lock")):
+            looks = _known(path)
+            seen = looks.setdefault(test_hash, [])
+            if what not in seen:
+                seen.append(what)
+                write_json(path, {"looks": looks})
+            return len(seen)
+    except (OSError, DataError):
+        return None
+
+
+def _known(path: Path) -> dict[str, list[str]]:
+    if not path.exists():
+        return {}
+    looks: dict[str, list[str]] = read_json(path)["looks"]
+    return looks
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock on `path` against other processes; it is freed even if this one dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as stream:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(stream.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

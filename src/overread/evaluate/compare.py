@@ -102,10 +102,16 @@ def _joined(tables: Sequence[PredictionTable]) -> _Side:
     def chain(name: str) -> tuple[str, ...]:
         return tuple(value for table in ordered for value in getattr(table, name))
 
-    whole = replace(
-        first,
-        **{f: chain(f) for f in ("paths", "groups", "splits", "labels", "predicted", "statuses")},
+    whole = PredictionTable(
+        classes=first.classes,
+        paths=chain("paths"),
+        groups=chain("groups"),
+        splits=chain("splits"),
+        labels=chain("labels"),
+        predicted=chain("predicted"),
         probabilities=np.concatenate([table.probabilities for table in ordered]),
+        statuses=chain("statuses"),
+        multilabel=first.multilabel,
     )
     return _Side((whole,), tuple(table.paths for table in ordered))
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from overread.errors import DataError
-from overread.evaluate.predictions import read_predictions
+from overread.evaluate.recompute import recompute
 from overread.evaluate.report import write_report
-from overread.evaluate.summary import RESAMPLES, evaluate_table
 from overread.files import read_json, write_json
 
 
@@ -29,14 +28,7 @@ def refresh_report(run: Path) -> tuple[Path, dict[str, Any]]:
         )
     kept = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
     kept.pop("schema_version", None)
-    method = kept.get("method") or {}
-    fresh = evaluate_table(
-        read_predictions(predictions),
-        resamples=int(method.get("resamples", RESAMPLES)),
-        seed=int(method.get("seed", 0)),
-        leak_price=kept.get("leak_price"),
-        test_looks=kept.get("test_looks"),
-    )
+    fresh = recompute(run)
     document = {**kept, **fresh}
     write_json(run / "metrics.json", document)
     return write_report(run), document

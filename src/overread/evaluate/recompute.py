@@ -1,0 +1,53 @@
+"""A run's figures from its stored predictions: the same for us and for anyone who checks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from overread.evaluate.predictions import PredictionTable, read_predictions
+from overread.evaluate.summary import RESAMPLES, evaluate_table
+from overread.files import read_csv, read_json
+
+# Columns of manifest.csv that say which image it is, not what kind of patient.
+IDENTITY = frozenset(
+    "path sha256 width height mode label patient mask split group".split()  # noqa: SIM905
+)
+
+
+def subgroup_columns(
+    run: Path, table: PredictionTable, only: Collection[str] | None = None
+) -> dict[str, Sequence[str]]:
+    """Columns of RUN/manifest.csv that may hold subgroups, one value for each row of the table.
+
+    Site, source and the user's own columns, or those named in `only`; empty without a manifest.
+    """
+    path = run / "manifest.csv"
+    if not path.is_file():
+        return {}
+    columns, rows = read_csv(path)
+    known = {row["path"]: row for row in rows}
+    wanted = [c for c in columns if c not in IDENTITY and (only is None or c in only)]
+    return {c: [known.get(p, {}).get(c, "") for p in table.paths] for c in wanted}
+
+
+def recompute(run: Path, *, as_stored: bool = False) -> dict[str, Any]:
+    """The metrics document of RUN from RUN/predictions.csv.
+
+    What predictions cannot give (leak price, looks at the test set) is taken from a metrics.json
+    that is already there, and so are the number of resamples and the seed; with `as_stored` also
+    which columns it judges subgroups by. Raises DataError where a file is missing or unusable.
+    """
+    table = read_predictions(run / "predictions.csv")
+    stored = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
+    method = stored.get("method") or {}
+    judged_by = (stored.get("test") or {}).get("subgroups") or {}
+    return evaluate_table(
+        table,
+        resamples=int(method.get("resamples", RESAMPLES)),
+        seed=int(method.get("seed", 0)),
+        leak_price=stored.get("leak_price"),
+        test_looks=stored.get("test_looks"),
+        subgroup_columns=subgroup_columns(run, table, judged_by if as_stored else None),
+    )

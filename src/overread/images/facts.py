@@ -47,10 +47,15 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """`pixels`: (height, width, 3) uint8 RGB. Smaller than the facts say if read reduced."""
+    """`pixels`: (height, width, 3) uint8 RGB. Smaller than the facts say if read reduced.
+
+    A reduced picture whose sides do not divide evenly has a last row or column that reaches past
+    the edge; `box` (left, top, right, bottom, in its pixels) is what the whole picture covers.
+    """
 
     pixels: NDArray[np.uint8]
     facts: ImageFacts
+    box: tuple[float, float, float, float] | None = None
 
 
 def check_size(width: int, height: int, limits: Limits) -> None:

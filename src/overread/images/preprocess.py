@@ -25,6 +25,8 @@ FILTERS = {
 }
 RESIZES = ("squash", "shorter_side")
 MAX_SIDE = 8192
+# A strip of 1 x 100,000 pixels would grow to 224 x 22,400,000 before its centre is cut out.
+MAX_ASPECT = 8
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class PreprocessSpec:
 
     `resize` "squash" brings both sides to size and changes the proportions. "shorter_side" brings
     the shorter side to `resize_to` (by default the larger of height and width), the longer one to
-    `round(longer * resize_to / shorter)`, and cuts the centre: offset `(size - crop) // 2`.
+    `round(longer * resize_to / shorter)`, and cuts the centre: offset `(size - crop) // 2`. What
+    is longer than 8 times its shorter side is first cut to its centre of that length.
 
     `interpolation` is Pillow's: bilinear (triangle, support 1) and bicubic (a = -0.5, support 2)
     are widened by the scale when shrinking (antialiased), half-pixel centres, weights normalised,
@@ -101,6 +104,13 @@ class PreprocessSpec:
             return side, max(side, round(width * side / height))
         return max(side, round(height * side / width)), side
 
+    def used(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the centre that is looked at: all, unless it is a long strip."""
+        if self.resize == "squash":
+            return height, width
+        longest = MAX_ASPECT * min(height, width)
+        return min(height, longest), min(width, longest)
+
 
 def _check_side(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_SIDE:
@@ -125,14 +135,39 @@ def preprocess(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.ui
             where="preprocess",
             hint="Decode with overread.images.decode.read_image.",
         )
-    height, width = spec.resized(*pixels.shape[:2])
+    height, width = pixels.shape[:2]
+    return _resize(pixels, spec, (height, width), (0, 0, width, height))
+
+
+def _resize(
+    pixels: NDArray[np.uint8],
+    spec: PreprocessSpec,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float],
+) -> NDArray[np.uint8]:
+    """Resize a picture of `size` (height, width) that covers `box` of `pixels`, and crop."""
+    used = spec.used(*size)
+    high, wide = spec.resized(*used)
     image = Image.fromarray(pixels)
-    if (width, height) != image.size:
-        image = image.resize((width, height), FILTERS[spec.interpolation])
-    top, left = (height - spec.height) // 2, (width - spec.width) // 2
-    if (height, width) != (spec.height, spec.width):
-        image = image.crop((left, top, left + spec.width, top + spec.height))
-    return np.array(image)
+    part = _centre_box(size, used, box, image.size)
+    if (wide, high) != image.size or part != (0, 0, wide, high):
+        image = image.resize((wide, high), FILTERS[spec.interpolation], box=part)
+    left, top = (wide - spec.width) // 2, (high - spec.height) // 2
+    return np.array(image.crop((left, top, left + spec.width, top + spec.height)))
+
+
+def _centre_box(
+    size: tuple[int, int],
+    used: tuple[int, int],
+    box: tuple[float, float, float, float],
+    stored: tuple[int, int],
+) -> tuple[float, float, float, float]:
+    """`box` narrowed to the centre `used` of `size`, and never past the `stored` pixels."""
+    down, across = (box[3] - box[1]) / size[0], (box[2] - box[0]) / size[1]
+    top = box[1] + (size[0] - used[0]) // 2 * down
+    left = box[0] + (size[1] - used[1]) // 2 * across
+    right, bottom = left + used[1] * across, top + used[0] * down
+    return left, top, min(right, stored[0]), min(bottom, stored[1])
 
 
 def load_preprocessed(
@@ -144,7 +179,10 @@ def load_preprocessed(
 ) -> tuple[NDArray[np.uint8], DecodedImage]:
     """Decode and preprocess one picture; also the decoded one, which may be reduced."""
     decoded = read_image(source, frame=frame, limits=limits, reduce_to=_reduce_to(spec))
-    return preprocess(decoded.pixels, spec), decoded
+    if decoded.box is None:
+        return preprocess(decoded.pixels, spec), decoded
+    size = decoded.facts.height, decoded.facts.width
+    return _resize(decoded.pixels, spec, size, decoded.box), decoded
 
 
 def _reduce_to(spec: PreprocessSpec) -> tuple[int, int] | None:

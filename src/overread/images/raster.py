@@ -86,11 +86,12 @@ def read_raster(
         check_size(*image.size, limits)
         facts = _facts(image, data, name)
     turn = orientation(image, data, name)
+    box = None
     if name == "JPEG" and reduce_to is not None:
-        _reduce(image, reduce_to, swapped=turn >= 5)
+        box = _reduce(image, reduce_to, turn)
     image.load()
     upright = image.transpose(TRANSPOSE[turn]) if turn in TRANSPOSE else image
-    return DecodedImage(to_rgb(upright, deep_range(image, name)), facts)
+    return DecodedImage(to_rgb(upright, deep_range(image, name)), facts, box)
 
 
 def raster_facts(data: bytes, name: str, limits: Limits) -> ImageFacts:
@@ -144,10 +145,26 @@ def orientation(image: ImageFile, data: bytes, name: str) -> int:
     return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
 
 
-def _reduce(image: ImageFile, target: tuple[int, int], *, swapped: bool) -> None:
-    """Decode at 1/2, 1/4 or 1/8, both sides at least twice `target` (height, width)."""
-    height, width = (2 * target[1], 2 * target[0]) if swapped else (2 * target[0], 2 * target[1])
-    image.draft(image.mode, (max(width, 1), max(height, 1)))
+def _reduce(
+    image: ImageFile, target: tuple[int, int], turn: int
+) -> tuple[float, float, float, float] | None:
+    """Decode at 1/2, 1/4 or 1/8, both sides at least twice `target` (height, width).
+
+    Returns the part of the upright picture that is covered, None where it is not reduced.
+    """
+    height, width = (max(2 * side, 1) for side in (target[::-1] if turn >= 5 else target))
+    drafted = image.draft(image.mode, (width, height))
+    if drafted is None:
+        return None
+    _, (_, _, right, bottom) = drafted
+    # The overhang lies right and below as stored; follow it to where the turn puts it.
+    across, down = image.width - right, image.height - bottom
+    if turn >= 5:
+        across, down = down, across
+    wide, high = (image.height, image.width) if turn >= 5 else image.size
+    left = across if turn in (2, 3, 6, 7) else 0
+    top = down if turn in (3, 4, 7, 8) else 0
+    return left, top, left + wide - across, top + high - down
 
 
 def to_rgb(image: Image.Image, deep: DeepRange | None) -> NDArray[np.uint8]:

@@ -1,0 +1,261 @@
+"""The one path to a network's input, repeated here from its description alone."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from overread.errors import ConfigError, ImageRefused
+from overread.images.decode import Limits
+from overread.images.preprocess import PreprocessSpec, load_preprocessed, preprocess
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (97, 141, 3), dtype=np.uint8)
+
+
+def triangle(x: np.ndarray) -> np.ndarray:
+    return np.clip(1 - np.abs(x), 0, None)
+
+
+def cubic(x: np.ndarray) -> np.ndarray:
+    a, x = -0.5, np.abs(x)
+    inner = ((a + 2) * x - (a + 3)) * x * x + 1
+    outer = (((x - 5) * x + 8) * x - 4) * a
+    return np.where(x < 1, inner, np.where(x < 2, outer, 0))
+
+
+KERNELS = {"bilinear": (triangle, 1.0), "bicubic": (cubic, 2.0)}
+
+
+def weights(size: int, target: int, interpolation: str) -> np.ndarray:
+    """(target, size): each row the share of every source pixel in one target pixel."""
+    kernel, support = KERNELS[interpolation]
+    scale = max(size / target, 1.0)
+    center = (np.arange(target) + 0.5) * size / target
+    matrix = np.zeros((target, size))
+    for row, middle in enumerate(center):
+        low = max(int(middle - support * scale + 0.5), 0)
+        high = min(int(middle + support * scale + 0.5), size)
+        columns = np.arange(low, high)
+        share = kernel((columns + 0.5 - middle) / scale)
+        matrix[row, low:high] = share / share.sum()
+    return matrix
+
+
+def resize(pixels: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
+    if interpolation == "nearest":
+        rows = ((np.arange(height) + 0.5) * pixels.shape[0] / height).astype(int)
+        columns = ((np.arange(width) + 0.5) * pixels.shape[1] / width).astype(int)
+        return pixels[rows][:, columns]
+    across = weights(pixels.shape[1], width, interpolation)
+    down = weights(pixels.shape[0], height, interpolation)
+    wide = np.clip(np.rint(np.einsum("wx,yxc->ywc", across, pixels)), 0, 255)
+    return np.clip(np.rint(np.einsum("hy,ywc->hwc", down, wide)), 0, 255)
+
+
+def repeat(pixels: np.ndarray, document: dict) -> np.ndarray:
+    """What another program would write, knowing the description only."""
+    height, width = document["height"], document["width"]
+    if document["resize"] == "squash":
+        return resize(pixels, height, width, document["interpolation"])
+    side = document["resize_to"] or max(height, width)
+    rows, columns = pixels.shape[:2]
+    shorter = min(rows, columns)
+    rows, columns = (max(side, round(n * side / shorter)) for n in (rows, columns))
+    whole = resize(pixels, rows, columns, document["interpolation"])
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return whole[top : top + height, left : left + width]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+@pytest.mark.parametrize(
+    "sides",
+    [
+        {"height": 32, "width": 32},
+        {"height": 40, "width": 24},
+        {"height": 200, "width": 300},
+        {"height": 97, "width": 50},
+        {"height": 32, "width": 32, "resize": "shorter_side"},
+        {"height": 32, "width": 24, "resize": "shorter_side", "resize_to": 37},
+        {"height": 128, "width": 120, "resize": "shorter_side", "resize_to": 150},
+    ],
+)
+def test_the_description_is_enough_to_repeat_it(
+    noise: np.ndarray, interpolation: str, sides: dict
+) -> None:
+    spec = PreprocessSpec(**sides, interpolation=interpolation)
+    document = json.loads(json.dumps(spec.to_dict()))
+    for pixels in (noise, noise.transpose(1, 0, 2).copy()):
+        ours = preprocess(pixels, spec)
+        assert ours.shape == (spec.height, spec.width, 3)
+        assert ours.dtype == np.uint8
+        assert ours.flags.writeable
+        assert np.abs(ours.astype(int) - repeat(pixels, document)).max() <= 1
+
+
+def test_same_size_changes_nothing(noise: np.ndarray) -> None:
+    same = PreprocessSpec(height=97, width=141)
+    assert np.array_equal(preprocess(noise, same), noise)
+
+
+def test_shorter_side_keeps_proportions_and_the_centre() -> None:
+    pixels = np.zeros((100, 300, 3), np.uint8)
+    pixels[:, 100:200] = 255
+    spec = PreprocessSpec(height=50, width=50, resize="shorter_side")
+    assert preprocess(pixels, spec)[:, 1:-1].min() == 255
+    assert spec.resized(100, 300) == (50, 150)
+    assert spec.resized(300, 100) == (150, 50)
+    assert spec.resized(7, 7) == (50, 50)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 500), (500, 1)])
+def test_extreme_shapes(height: int, width: int) -> None:
+    pixels = np.full((height, width, 3), 77, np.uint8)
+    for resize in ("squash", "shorter_side"):
+        spec = PreprocessSpec(height=16, width=16, resize=resize)
+        assert (preprocess(pixels, spec) == 77).all()
+
+
+def test_a_strip_is_not_blown_up_without_bound() -> None:
+    """1 x 100,000 by the shorter side would need 224 x 22,400,000 pixels."""
+    strip = np.zeros((1, 100_000, 3), np.uint8)
+    strip[:, 49_998:50_002] = 200
+    spec = PreprocessSpec(height=224, width=224, resize="shorter_side")
+    for pixels in (strip, strip.transpose(1, 0, 2)):
+        assert preprocess(pixels, spec).shape == (224, 224, 3)
+        assert preprocess(pixels, spec).min() == 200
+
+
+def test_transposed_input_gives_transposed_output(noise: np.ndarray) -> None:
+    spec = PreprocessSpec(height=32, width=32)
+    flipped = preprocess(noise[:, ::-1].copy(), spec)
+    assert np.abs(flipped[:, ::-1].astype(int) - preprocess(noise, spec)).max() <= 1
+
+
+def test_pixels_of_another_kind_are_an_error() -> None:
+    spec = PreprocessSpec(height=8, width=8)
+    for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)):
+        with pytest.raises(ConfigError, match="uint8"):
+            preprocess(wrong, spec)
+
+
+SPECS = [
+    PreprocessSpec(height=224, width=224),
+    PreprocessSpec(height=1, width=8192, interpolation="nearest", reduce=False),
+    PreprocessSpec(height=224, width=192, resize="shorter_side", resize_to=256),
+]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_saved_and_loaded_is_equal(spec: PreprocessSpec) -> None:
+    assert PreprocessSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"heigth": 3}, "Did you mean 'height'?"),
+        ({"interpolaton": "bicubic"}, "Did you mean 'interpolation'?"),
+        ({"interpolation": "bilinaer"}, "Did you mean 'bilinear'?"),
+        ({"resize": "crop"}, "squash"),
+        ({"height": 0}, "is 0"),
+        ({"height": "224"}, "is '224'"),
+        ({"height": True}, "is True"),
+        ({"width": 224.0}, "is 224.0"),
+        ({"width": 9000}, "8192"),
+        ({"reduce": 1}, "true or false"),
+        ({"resize_to": 256}, "squash"),
+        ({"resize": "shorter_side", "resize_to": 100}, "smaller than the crop"),
+        ({"resize": "shorter_side", "resize_to": 0}, "resize_to"),
+        ({"resize": None}, "is None"),
+        ({"resize": ["squash"]}, "preprocess.resize"),
+    ],
+)
+def test_a_wrong_entry_is_named(change: dict, words: str) -> None:
+    document = {"height": 224, "width": 224, **change}
+    with pytest.raises(ConfigError) as caught:
+        PreprocessSpec.from_dict(document)
+    assert words in str(caught.value)
+
+
+def test_a_missing_entry_is_named() -> None:
+    with pytest.raises(ConfigError, match="lacks 'width'"):
+        PreprocessSpec.from_dict({"height": 224})
+
+
+def jpeg(pixels: np.ndarray, **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=95, **options)
+    return stream.getvalue()
+
+
+def test_reduced_decoding_changes_little_and_can_be_forbidden() -> None:
+    y, x = np.mgrid[0:600, 0:750]
+    waves = 127 + 60 * np.sin(x / 17) + 60 * np.cos(y / 23)
+    large = np.repeat(waves[:, :, None], 3, axis=2).astype(np.uint8)
+    fast, decoded = load_preprocessed(jpeg(large), PreprocessSpec(height=64, width=64))
+    slow, full = load_preprocessed(jpeg(large), PreprocessSpec(height=64, width=64, reduce=False))
+    assert decoded.pixels.shape[:2] == (150, 188)
+    assert full.pixels.shape[:2] == (600, 750)
+    assert decoded.facts == full.facts
+    assert np.abs(fast.astype(int) - slow).max() <= 2
+    assert np.array_equal(slow, preprocess(full.pixels, PreprocessSpec(height=64, width=64)))
+    sharp = PreprocessSpec(height=64, width=64, interpolation="nearest")
+    assert load_preprocessed(jpeg(large), sharp)[1].pixels.shape[:2] == (600, 750)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("resize", ["squash", "shorter_side"])
+@pytest.mark.parametrize("sides", [(603, 757), (1001, 513)])
+def test_reduced_decoding_of_uneven_sides_moves_nothing(
+    turn: int, resize: str, sides: tuple[int, int]
+) -> None:
+    """603 / 4 is no whole number: the last row reaches beyond the edge, on any side once turned."""
+    y, x = np.mgrid[0 : sides[0], 0 : sides[1]]
+    waves = 127 + 50 * np.sin(x / 13) + 50 * np.cos(y / 19) + (x - y) / 60
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    data = jpeg(np.repeat(waves[:, :, None], 3, axis=2).astype(np.uint8), exif=exif)
+    fast, reduced = load_preprocessed(data, PreprocessSpec(64, 60, resize=resize))
+    slow, _ = load_preprocessed(data, PreprocessSpec(64, 60, resize=resize, reduce=False))
+    assert reduced.pixels.shape[0] < reduced.facts.height / 3
+    assert np.abs(fast.astype(int) - slow).max() <= 3
+
+
+def test_shorter_side_is_reduced_by_the_side_it_resizes_to() -> None:
+    pixels = np.zeros((512, 1024, 3), np.uint8)
+    spec = PreprocessSpec(height=64, width=64, resize="shorter_side", resize_to=120)
+    assert load_preprocessed(jpeg(pixels), spec)[1].pixels.shape[:2] == (256, 512)
+
+
+def test_load_refuses_as_reading_does(tmp_path: Path) -> None:
+    spec = PreprocessSpec(height=8, width=8)
+    with pytest.raises(ImageRefused, match="does not exist"):
+        load_preprocessed(tmp_path / "none.jpg", spec)
+    with pytest.raises(ImageRefused, match="9 x 9"):
+        load_preprocessed(jpeg(np.zeros((9, 9, 3), np.uint8)), spec, limits=Limits(max_pixels=80))
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_torchvision_agrees(noise: np.ndarray, interpolation: str) -> None:
+    torch = pytest.importorskip("torch")
+    functional = pytest.importorskip("torchvision.transforms.v2.functional")
+    tensor = torch.from_numpy(noise.transpose(2, 0, 1).copy())
+    theirs = functional.resize(
+        tensor,
+        [48, 40],
+        interpolation=functional.InterpolationMode(interpolation),
+        antialias=True,
+    )
+    ours = preprocess(noise, PreprocessSpec(height=48, width=40, interpolation=interpolation))
+    assert np.abs(theirs.numpy().transpose(1, 2, 0).astype(int) - ours).max() <= 1

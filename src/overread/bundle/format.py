@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
+    from overread.evaluate.calibration import Calibration as Fitted
     from overread.images.preprocess import PreprocessSpec
 
 FORMAT: Literal[1] = 1
@@ -47,11 +48,27 @@ class Preprocess(Strict):
 
 
 class Calibration(Strict):
-    """Probabilities are softmax (one label) or sigmoid (several) of logits * scale + bias."""
+    """What the graph does after the logits; the fields of `evaluate.calibration.Calibration`.
 
-    kind: str = "none"
+    Probabilities are softmax (one label) or sigmoid (several) of logits * scale + bias; with knots
+    (K, M), each class's then follows a rising line through them, and one label's sum to 1 again.
+    """
+
+    kind: str = "identity"
     scale: tuple[float, ...]
     bias: tuple[float, ...]
+    knots_x: tuple[tuple[float, ...], ...] = ()
+    knots_y: tuple[tuple[float, ...], ...] = ()
+
+    @classmethod
+    def of(cls, fitted: Fitted) -> Self:
+        return cls(
+            kind=fitted.kind,
+            scale=fitted.scale,
+            bias=fitted.bias,
+            knots_x=fitted.knots_x,
+            knots_y=fitted.knots_y,
+        )
 
 
 class OperatingPoint(Strict):

@@ -61,6 +61,17 @@ def turned(name: str, **options: object) -> bytes:
     return encoded(picture(), name, exif=exif, **options)
 
 
+def tiled_tiff() -> bytes:
+    """One deflated tile, which Pillow does not write."""
+    coded = zlib.compress(bytes(range(256)))
+    entries = ((256, 4, 16), (257, 4, 16), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1))
+    entries += ((322, 4, 16), (323, 4, 16), (324, 4, 8), (325, 4, len(coded)))
+    directory = struct.pack("<H", len(entries)) + b"".join(
+        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries
+    )
+    return b"II*\0" + struct.pack("<I", 8 + len(coded)) + coded + directory + bytes(4)
+
+
 def heic(mode: str = "RGB") -> bytes:
     import pillow_heif
 
@@ -153,6 +164,7 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "tiff-deflate": lambda: encoded(picture("RGBA"), "TIFF", compression="tiff_adobe_deflate"),
     "tiff-jpeg": lambda: encoded(picture(), "TIFF", compression="jpeg"),
     "tiff-group4": lambda: encoded(picture("1"), "TIFF", compression="group4"),
+    "tiff-tiled": tiled_tiff,
     "tiff-pages": lambda: encoded(
         picture("L"), "TIFF", save_all=True, append_images=[picture("L")]
     ),

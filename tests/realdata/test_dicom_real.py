@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,41 @@ def test_every_file_is_read_as_pydicom_reads_it_or_refused(files: list[Path]) ->
             assert difference.max() <= 1, (path.name, frame, difference.max())
             assert image.facts == read_facts(path)
             assert image.pixels.shape[:2] == (image.facts.height, image.facts.width)
+
+
+WITHOUT_PLUGINS = """
+import sys
+for name in ("pylibjpeg", "libjpeg", "openjpeg"):
+    sys.modules[name] = None
+from pathlib import Path
+from overread.errors import ImageRefused
+from overread.images.decode import read_image
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    try:
+        print(path.name, "read", read_image(path, frame=0).pixels.mean(), sep="|")
+    except ImageRefused as refusal:
+        print(path.name, "refused", refusal, sep="|")
+"""
+
+
+def test_without_the_extra_the_message_says_what_to_install(files: list[Path]) -> None:
+    """In a process of its own, where the decoders' modules cannot be imported."""
+    command = [sys.executable, "-c", WITHOUT_PLUGINS, str(files[0].parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    outcome = {}
+    for line in done.stdout.splitlines():
+        name, verdict, text = line.split("|")
+        outcome[name] = (verdict, text)
+    assert len(outcome) == FILES
+    refused = {name: text for name, (verdict, text) in outcome.items() if verdict == "refused"}
+    assert all("pip install 'overread[dicom]'" in text for text in refused.values())
+    lossless = {"fodicom_GH364.dcm", "robyoung_RG3_JLSN", "fodicom_OutOfBoundsOverlay.dcm"}
+    assert lossless <= set(refused)
+    for path in files:
+        if outcome[path.name][0] == "read":
+            mean = read_image(path, frame=0).pixels.mean()
+            assert abs(float(outcome[path.name][1]) - mean) < 0.5
 
 
 def test_all_are_taken_for_images(files: list[Path]) -> None:

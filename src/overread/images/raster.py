@@ -43,6 +43,7 @@ BACKGROUND = (0, 0, 0, 255)
 REFUSED_MODES = frozenset({"LAB", "HSV"})
 # Where an EXIF turn may stand in a PNG: its own chunk, ImageMagick's text chunk, XMP.
 PNG_EXIF = (b"eXIf", b"Raw profile type", b"tiff:Orientation")
+TILE_TAGS = 322, 323
 BITS_TAG, PHOTOMETRIC_TAG, SAMPLE_MIN_TAG, SAMPLE_MAX_TAG = 258, 262, 340, 341
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -84,6 +85,7 @@ def read_raster(
     if chosen:
         image.seek(chosen)
         check_size(*image.size, limits)
+        _check_tiles(image, limits)
         facts = _facts(image, data, name)
     turn = orientation(image, data, name)
     box = None
@@ -107,7 +109,15 @@ def _open(data: bytes, name: str, limits: Limits) -> tuple[ImageFile, ImageFacts
         silence_libtiff()
     image = OPENERS[name](io.BytesIO(data))
     check_size(*image.size, limits)
+    _check_tiles(image, limits)
     return image, _facts(image, data, name)
+
+
+def _check_tiles(image: ImageFile, limits: Limits) -> None:
+    """A tile of a TIFF is decoded whole, and may claim to be larger than the picture."""
+    if isinstance(image, TiffImageFile):
+        width, height = (_first(image.tag_v2.get(tag)) or 1 for tag in TILE_TAGS)
+        check_size(int(width), int(height), limits)
 
 
 def _facts(image: ImageFile, data: bytes, name: str) -> ImageFacts:
@@ -184,7 +194,7 @@ def to_rgb(image: Image.Image, deep: DeepRange | None) -> NDArray[np.uint8]:
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, BACKGROUND), layer)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 @dataclass(frozen=True)

@@ -379,6 +379,22 @@ def test_too_many_pixels_are_refused_before_decoding(name: str) -> None:
         read_facts(bombs()[name])
 
 
+def tiled_tiff(tile: int) -> bytes:
+    """16 x 16 grey as one deflated tile of 16 x 16, said to be of `tile` x `tile`."""
+    coded = zlib.compress(bytes(range(256)))
+    entries = ((256, 4, 16), (257, 4, 16), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1))
+    entries += ((322, 4, tile), (323, 4, tile), (324, 4, 8), (325, 4, len(coded)))
+    directory = struct.pack("<H", len(entries)) + b"".join(
+        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries
+    )
+    return b"II*\0" + struct.pack("<I", 8 + len(coded)) + coded + directory + bytes(4)
+
+
+def test_a_tile_larger_than_the_picture_is_measured() -> None:
+    assert read_image(tiled_tiff(16)).pixels[:, :, 0].ravel().tolist() == list(range(256))
+    assert "40000 x 40000" in refusal(tiled_tiff(40_000))
+
+
 def test_heic_is_measured_before_decoding(rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     data = heic(rgb)
     monkeypatch.setattr(pillow_heif.HeifImage, "load", lambda self: pytest.fail("decoded"))

@@ -26,10 +26,16 @@ TIMM_EXAMPLES = "resnet18, resnet50, mobilenetv2_100, efficientnet_b0, regnety_0
 
 def _conv(layer: spec.Conv, shape: Shape) -> Built:
     channels, height, width = shape
-    lost = layer.kernel - 1 if layer.padding == "valid" else 0
-    # The word "same" pads an even kernel unevenly, at some cost; an odd one needs only a number.
-    padding: Any = "same" if layer.kernel % 2 == 0 else layer.kernel // 2
-    conv = nn.Conv2d(channels, layer.filters, layer.kernel, padding=0 if lost else padding)
+    same = layer.padding == "same"
+    if same and layer.kernel % 2 == 0:
+        raise ConfigError(
+            f"a convolution of size {layer.kernel} cannot have 'same' padding",
+            hint="Take an odd size, or padding 'valid'.",
+        )
+    lost = 0 if same else layer.kernel - 1
+    conv = nn.Conv2d(
+        channels, layer.filters, layer.kernel, padding=layer.kernel // 2 if same else 0
+    )
     return [conv], (layer.filters, height - lost, width - lost)
 
 

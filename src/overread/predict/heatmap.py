@@ -8,12 +8,15 @@ stretched to its own maximum, and an empty map leaves the picture as it was.
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overread.bundle.format import BundleInfo
+from overread.files import write_bytes
 from overread.images.preprocess import PreprocessSpec
 from overread.predict.prediction import Prediction
 
@@ -84,6 +87,31 @@ def overlay_png(prediction: Prediction, info: BundleInfo) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(overlay(prediction, info)).save(stream, "PNG", pnginfo=notes)
     return stream.getvalue()
+
+
+class HeatmapFolder:
+    """A folder of overlays, one PNG for each of `paths`, named after it; equal names get a number.
+
+    The same `paths` always give the same names, so a run that goes on overwrites nothing.
+    """
+
+    def __init__(self, folder: Path, info: BundleInfo, paths: Sequence[str]) -> None:
+        self.folder = folder
+        self.info = info
+        self._names: dict[str, str] = {}
+        seen: Counter[str] = Counter()
+        for path in dict.fromkeys(paths):
+            stem = Path(path).stem
+            seen[stem] += 1
+            self._names[path] = f"{stem}-{seen[stem]}.png" if seen[stem] > 1 else f"{stem}.png"
+
+    def write(self, prediction: Prediction) -> Path | None:
+        """Draw `prediction`; None for an image that could not be read."""
+        if prediction.heatmap is None or self.info.heatmap is None:
+            return None
+        target = self.folder / self._names[prediction.path or ""]
+        write_bytes(target, overlay_png(prediction, self.info))
+        return target
 
 
 def fit_scale(maxima: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,17 @@ class Prediction:
             "quality": {**measured, "issues": [fault.key for fault in self.faults]},
             "model": dict(self.model),
         }
+
+    def line(self) -> str:
+        """One line for people."""
+        # Cut off, not rounded: 0.9996 must not read as certainty.
+        chance = "" if self.probability is None else f" {int(self.probability * 1000) / 1000:.3f}"
+        label = "" if self.label is None else f" {self.label or '(no label)'}"
+        return f"{self.path or 'image'}: {self.status}{label}{chance} ({self.reason})"
+
+    def named(self, path: str) -> Prediction:
+        """The same, under another path."""
+        return replace(self, path=path)
 
 
 def _rounded(measures: Mapping[str, float]) -> dict[str, float]:

@@ -95,7 +95,16 @@ class Predictor:
         The next images are decoded in the background while the network runs.
         """
         self._require_heatmap(heatmap)
-        bounds = limits or Limits()
+        return self._stream(images, batch_size, heatmap, frame, limits or Limits())
+
+    def _stream(
+        self,
+        images: Iterable[Source],
+        batch_size: int,
+        heatmap: bool,
+        frame: int | None,
+        bounds: Limits,
+    ) -> Iterator[Prediction]:
 
         def prepare(image: Source) -> Prepared:
             return self._prepare(image, heatmap=heatmap, frame=frame, limits=bounds)

@@ -1,0 +1,100 @@
+"""`overread predict`: what a model says about images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from overread.cli.output import JsonFlag, complain, console, print_json
+
+if TYPE_CHECKING:
+    from overread.predict.prediction import Prediction
+    from overread.predict.predictor import Predictor
+
+MANY = 20
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model.overread file.")],
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    heatmaps: Annotated[
+        Path | None, typer.Option(help="Folder for pictures with the evidence drawn on them.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this .csv or .jsonl file; goes on if it exists.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Images at a time.")] = 16,
+    frame: Annotated[
+        int | None, typer.Option(min=0, help="Which frame of images with several, from 0.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Answer, refer to a person, or reject each image, with the reason.
+
+    Folders are searched through. Images that cannot be read are listed and do not end the run.
+    With --json one JSON object a line and image.
+    """
+    from overread.predict.predictor import load
+    from overread.predict.sources import find_images
+
+    paths = find_images(images)
+    predictor = load(model)
+    counts: Counter[str] = Counter()
+    for prediction in _predictions(predictor, paths, out, heatmaps, batch_size, frame):
+        counts[prediction.status] += 1
+        _show(prediction, json=json, filed=out is not None)
+    if out is not None or len(paths) > MANY:
+        total = f"{sum(counts.values())} images: {counts['answer']} answered, "
+        _note(f"{total}{counts['refer']} referred, {counts['reject']} rejected", json)
+
+
+def _predictions(
+    predictor: Predictor,
+    paths: list[str],
+    out: Path | None,
+    heatmaps: Path | None,
+    batch_size: int,
+    frame: int | None,
+) -> Iterator[Prediction]:
+    from contextlib import ExitStack
+
+    from overread.predict.heatmap import HeatmapFolder
+    from overread.predict.table import PredictionFile
+    from overread.progress import track
+
+    with ExitStack() as stack:
+        table = None
+        if out is not None:
+            table = PredictionFile(out, predictor.info.classes, predictor.bundle.sha256)
+            stack.enter_context(table)
+        drawn = HeatmapFolder(heatmaps, predictor.info, paths) if heatmaps else None
+        paths = [path for path in paths if table is None or path not in table.done]
+        found = predictor.predict_many(
+            map(Path, paths), batch_size=batch_size, heatmap=drawn is not None, frame=frame
+        )
+        for prediction in track(found, "predict", len(paths)) if len(paths) > MANY else found:
+            if table is not None:
+                table.write(prediction)
+            if drawn is not None:
+                drawn.write(prediction)
+            yield prediction
+
+
+def _show(prediction: Prediction, *, json: bool, filed: bool) -> None:
+    if json:
+        print_json(prediction.to_dict(), indent=None)
+    elif not filed:
+        console.print(prediction.line(), markup=False)
+    if prediction.code == "unreadable" and (json or filed):
+        complain(f"{prediction.path}: {prediction.reason}")
+
+
+def _note(text: str, json: bool) -> None:
+    if json:
+        complain(text)
+    else:
+        console.print(text, markup=False)

@@ -1,0 +1,147 @@
+"""Which pairs of images are worth proving: those that share local features or look alike whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.dataset.duplicates.describe import STEPS, cells, mirror_bits
+from overread.dataset.duplicates.neighbours import near_pairs
+from overread.dataset.duplicates.store import Store
+
+LOCAL_FEATURES = 96  # of each image, those that cover it best
+LOCAL = {"tables": 8, "window": 4, "limit": 56}
+GLOBAL = {"tables": 8, "window": 4, "limit": 72}
+PER_IMAGE = 12  # most candidates kept for an image from its local features
+PER_IMAGE_GLOBAL = 4
+CELLS = 16
+MIN_CELLS = 2
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Images a < b; `mirror`: b looks like a seen in a mirror; `turn`: 0 to 7 when whole pictures
+    were compared (see `turned`), None when local features were."""
+
+    a: int
+    b: int
+    mirror: bool
+    turn: int | None = None
+
+
+def candidates(store: Store) -> list[Candidate]:
+    """Pairs to prove, best first within each image, in a fixed order."""
+    return [*local_candidates(store), *global_candidates(store)]
+
+
+def local_candidates(store: Store) -> list[Candidate]:
+    """Pairs whose local features agree in at least two parts of the picture."""
+    bits, image, cell = _gather(store)
+    if not len(bits):
+        return []
+    n, features = len(store), len(bits)
+    votes = np.zeros(0, np.int64)
+    both = np.concatenate([bits, mirror_bits(bits)])
+    for left, right, _ in near_pairs(both, **LOCAL):
+        first, second = left % features, right % features
+        swap = image[first] > image[second]
+        first, second = np.where(swap, second, first), np.where(swap, first, second)
+        # Two mirrored features say nothing that the two plain ones do not say.
+        use = (image[first] != image[second]) & ((left < features) | (right < features))
+        mirror = ((left < features) != (right < features)).astype(np.int64)
+        pair = (image[first] * n + image[second]) * 2 + mirror
+        votes = np.union1d(votes, (pair * CELLS + cell[first])[use])
+    pairs, count = np.unique(votes // CELLS, return_counts=True)
+    pairs, count = pairs[count >= MIN_CELLS], count[count >= MIN_CELLS]
+    a, b, mirror = pairs // 2 // n, pairs // 2 % n, pairs % 2
+    keep = _best_per_image(a, b, count, PER_IMAGE)
+    return [
+        Candidate(int(i), int(j), bool(m))
+        for i, j, m in zip(a[keep], b[keep], mirror[keep], strict=True)
+    ]
+
+
+def _gather(
+    store: Store,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """Bits (f, 32), image index (f,) and grid cell (f,) of the features that are searched."""
+    bits, image, cell = [], [], []
+    for index in store.known():
+        row = store[index]
+        if not row["count"]:
+            continue
+        used = min(int(row["count"]), LOCAL_FEATURES)
+        points = row["points"][:used, :2] / (2.0 * STEPS * row["thumb_size"])
+        bits.append(row["bits"][:used])
+        image.append(np.full(used, index, np.int64))
+        cell.append(cells(points[:, 0], points[:, 1]).astype(np.int64))
+    if not bits:
+        return np.zeros((0, 32), np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return np.concatenate(bits), np.concatenate(image), np.concatenate(cell)
+
+
+def _best_per_image(
+    a: NDArray[np.int64], b: NDArray[np.int64], score: NDArray[np.int64], most: int
+) -> NDArray[np.bool_]:
+    """True for pairs among the `most` best scored of a or of b."""
+    image = np.concatenate([a, b])
+    pair = np.tile(np.arange(len(a)), 2)
+    order = np.lexsort((pair, -score[pair], image))
+    rank = np.arange(len(order)) - np.searchsorted(image[order], image[order])
+    keep = np.zeros(len(a), bool)
+    keep[pair[order[rank < most]]] = True
+    return keep
+
+
+def global_candidates(store: Store) -> list[Candidate]:
+    """Pairs whose whole pictures look alike as they are, turned by quarters, or mirrored."""
+    image = np.array(store.known(), np.int64)
+    if len(image) < 2:
+        return []
+    n, m = len(store), len(image)
+    turns = np.stack([_signs(store[i]) for i in image], axis=1).reshape(8 * m, -1)
+    found: list[NDArray[np.int64]] = []
+    for left, right, differing in near_pairs(turns, **GLOBAL):
+        plain = (left < m) | (right < m)
+        left, right, differing = left[plain], right[plain], differing[plain]
+        upright = np.where(left < m, left, right)
+        turned_one = np.where(left < m, right, left)
+        a, b, turn = image[turned_one % m], image[upright % m], turned_one // m
+        turn = np.where(a > b, _INVERSE[turn], turn)
+        a, b = np.minimum(a, b), np.maximum(a, b)
+        code = ((differing.astype(np.int64) * n + a) * n + b) * 8 + turn
+        found.append(code[a != b])
+    code = np.unique(np.concatenate(found))
+    pair, first = np.unique(code % (8 * n * n), return_index=True)  # sorted: nearest first
+    distance: NDArray[np.int64] = code[first] // (8 * n * n)
+    a, b, turn = pair // 8 // n, pair // 8 % n, pair % 8
+    keep = _best_per_image(a, b, -distance, PER_IMAGE_GLOBAL)
+    return [
+        Candidate(int(i), int(j), bool(t >= 4), int(t))
+        for i, j, t in zip(a[keep], b[keep], turn[keep], strict=True)
+    ]
+
+
+def turned(picture: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
+    """A quarter turn to the left `turn % 4` times, of the picture or (from 4 on) its mirror."""
+    picture = picture[:, ::-1] if turn >= 4 else picture
+    return np.rot90(picture, turn % 4)
+
+
+_INVERSE = np.array([0, 3, 2, 1, 4, 5, 6, 7])  # a mirrored turn undoes itself
+_SHUFFLE = np.random.default_rng(16).permutation(256)  # neighbours in the picture, apart in sorting
+
+
+def _signs(row: np.void) -> NDArray[np.uint8]:
+    """(8, 32): packed signs of the band-passed 16 x 16 picture in its eight positions."""
+    import cv2
+
+    width, height = (int(side) for side in row["thumb_size"])
+    small = cv2.resize(
+        row["thumb"][:height, :width].astype(np.float32), (16, 16), interpolation=cv2.INTER_AREA
+    )
+    band = cv2.GaussianBlur(small, (0, 0), 0.7) - cv2.GaussianBlur(small, (0, 0), 4.0)
+    signs = [turned(band, turn).ravel()[_SHUFFLE] > 0 for turn in range(8)]
+    return np.packbits(np.stack(signs), axis=1)

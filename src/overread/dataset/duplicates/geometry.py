@@ -1,0 +1,181 @@
+"""The transformation that takes one image's local features to another's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.dataset.duplicates.describe import STEPS, Record, mirror_bits
+
+Affine = NDArray[np.float64]  # (2, 3)
+
+NEAREST = 1  # matches kept for each feature
+FARTHEST = 84  # Hamming distance of the worst match used
+HYPOTHESES = 160
+LOOSE, TIGHT = 9.0, 3.0  # distance in pixels at working size from where a match should lie
+SCALES = (0.22, 4.5)
+MOST_UNEVEN = 2.2  # ratio of an allowed transformation's two singular values
+
+
+@dataclass(frozen=True)
+class Fit:
+    """`transform` maps a's working pixels to b's; `matches` features agree with it, which lie in
+    `cells` of the 16 cells of a's picture and of b's (the smaller number)."""
+
+    transform: Affine
+    matches: int
+    cells: int
+
+
+def fit(a: Record, b: Record, mirror: bool) -> Fit | None:
+    """The affine map from a to b that most feature matches agree with, or None.
+
+    Every match proposes a similarity by its two positions, sizes and angles (one-point
+    RANSAC, so all hypotheses are tried and the result does not depend on chance); the best is
+    refined to an affine map by least squares on the matches that agree.
+    """
+    start, end = _matched(a, b, mirror)
+    if len(start) < 3:
+        return None
+    transform = _best_similarity(start, end)
+    p, q = start[:, :2], end[:, :2]
+    for tolerance in (LOOSE, LOOSE * 0.6, TIGHT, TIGHT):
+        near = _distance(transform, p, q) < tolerance
+        if near.sum() < 3:
+            return None
+        better = _least_squares(p[near], q[near])
+        if better is None:
+            break
+        transform = better
+    near = _distance(transform, p, q) < TIGHT
+    if not plausible(transform):
+        return None
+    p, q = p[near], q[near]
+    spread = min(_cells(p), _cells(q))
+    matches = min(len(np.unique(p.round(1), axis=0)), len(np.unique(q.round(1), axis=0)))
+    if mirror:
+        transform = transform @ _flip(a)
+    return Fit(transform, matches, spread)
+
+
+def whole(a: Record, b: Record, turn: int) -> Affine:
+    """The map that lays all of a over all of b, turned as `candidates.turned` does."""
+    size_a, size_b = (2.0 * row["thumb_size"].astype(np.float64) for row in (a, b))
+    step = np.diag([*(1 / size_a), 1.0]) @ _shift(0.5)  # to the unit square
+    if turn >= 4:
+        step = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]]) @ step
+    for _ in range(turn % 4):
+        step = np.array([[0.0, 1, 0], [-1, 0, 1], [0, 0, 1]]) @ step
+    transform: Affine = (_shift(-0.5) @ np.diag([*size_b, 1.0]) @ step)[:2]
+    return transform
+
+
+def _shift(by: float) -> NDArray[np.float64]:
+    return np.array([[1.0, 0.0, by], [0.0, 1.0, by], [0.0, 0.0, 1.0]])
+
+
+def plausible(transform: Affine) -> bool:
+    """Whether a copy could have been zoomed and sheared as `transform` does."""
+    values = np.linalg.svd(transform[:, :2], compute_uv=False)
+    return bool(
+        SCALES[0] < values[1] and values[0] < SCALES[1] and values[0] < MOST_UNEVEN * values[1]
+    )
+
+
+def square(transform: Affine) -> NDArray[np.float64]:
+    """(3, 3) form of a (2, 3) transformation."""
+    whole_matrix: NDArray[np.float64] = np.vstack([transform, (0.0, 0.0, 1.0)])
+    return whole_matrix
+
+
+def inverse(transform: Affine) -> Affine:
+    """The (2, 3) transformation back."""
+    back: Affine = np.linalg.inv(square(transform)).astype(np.float64)[:2]
+    return back
+
+
+def _flip(row: Record) -> NDArray[np.float64]:
+    width = 2.0 * float(row["thumb_size"][0])
+    return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _matched(a: Record, b: Record, mirror: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points of a and b (m, 4: x, y, diameter, angle in degrees) that are each other's nearest."""
+    import cv2
+
+    m, n = int(a["count"]), int(b["count"])
+    if m < 3 or n < 3:
+        return np.zeros((0, 4)), np.zeros((0, 4))
+    bits = mirror_bits(a["bits"][:m]) if mirror else a["bits"][:m]
+    distance, nearest = cv2.batchDistance(
+        np.ascontiguousarray(bits), np.ascontiguousarray(b["bits"][:n]),
+        cv2.CV_32S, normType=cv2.NORM_HAMMING, K=NEAREST,
+    )  # fmt: skip
+    good = np.argwhere(distance <= FARTHEST)
+    good = good[np.argsort(distance[good[:, 0], good[:, 1]], kind="stable")]
+    start = a["points"][good[:, 0]].astype(np.float64) / STEPS
+    end = b["points"][nearest[good[:, 0], good[:, 1]]].astype(np.float64) / STEPS
+    if mirror:
+        start[:, 0] = 2.0 * float(a["thumb_size"][0]) - 1.0 - start[:, 0]
+        start[:, 3] = 180.0 - start[:, 3]
+    return start, end
+
+
+def _best_similarity(start: NDArray[np.float64], end: NDArray[np.float64]) -> Affine:
+    """The similarity, among those the best matches propose, that most matches agree with."""
+    top = slice(0, HYPOTHESES)
+    scale = end[top, 2] / start[top, 2]
+    angle = np.radians(end[top, 3] - start[top, 3])
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    x, y = start[:, 0], start[:, 1]
+    shift_x = end[top, 0] - (c * x[top] - s * y[top])
+    shift_y = end[top, 1] - (s * x[top] + c * y[top])
+    off_x = np.outer(c, x) - np.outer(s, y) + shift_x[:, None] - end[:, 0]
+    off_y = np.outer(s, x) + np.outer(c, y) + shift_y[:, None] - end[:, 1]
+    error = off_x**2 + off_y**2
+    support = np.maximum(0.0, 1.0 - error / LOOSE**2).sum(axis=1)
+    possible = (scale > SCALES[0]) & (scale < SCALES[1])
+    best = int(np.argmax(np.where(possible, support, -1.0)))
+    return np.array(
+        [[c[best], -s[best], shift_x[best]], [s[best], c[best], shift_y[best]]], np.float64
+    )
+
+
+def _least_squares(p: NDArray[np.float64], q: NDArray[np.float64]) -> Affine | None:
+    """The affine map p -> q; a similarity where the points lie too close to a line."""
+    design = np.column_stack([p, np.ones(len(p))])
+    centred = p - p.mean(axis=0)
+    spread = np.linalg.svd(centred, compute_uv=False)
+    if len(p) >= 6 and spread[1] > 0.15 * spread[0] and spread[1] > 20:
+        solution, *_ = np.linalg.lstsq(design, q, rcond=None)
+        affine: Affine = solution.T.astype(np.float64)
+        return affine if plausible(affine) else None
+    return _similarity(p, q)
+
+
+def _similarity(p: NDArray[np.float64], q: NDArray[np.float64]) -> Affine | None:
+    """The least-squares rotation, scale and shift p -> q (as complex numbers: q = m p + t)."""
+    u, v = p[:, 0] + 1j * p[:, 1], q[:, 0] + 1j * q[:, 1]
+    du, dv = u - u.mean(), v - v.mean()
+    power = float(np.sum(np.abs(du) ** 2))
+    if power < 1e-6:
+        return None
+    m = np.sum(np.conj(du) * dv) / power
+    t = v.mean() - m * u.mean()
+    return np.array([[m.real, -m.imag, t.real], [m.imag, m.real, t.imag]])
+
+
+def _distance(
+    transform: Affine, p: NDArray[np.float64], q: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    distance: NDArray[np.float64] = np.linalg.norm(
+        p @ transform[:, :2].T + transform[:, 2] - q, axis=1
+    )
+    return distance
+
+
+def _cells(points: NDArray[np.float64]) -> int:
+    """How many 40-pixel cells of the working picture hold a point."""
+    return len(np.unique((points // 40).astype(int), axis=0))

@@ -14,7 +14,7 @@ from overread import __version__
 from overread.cli.output import complain
 from overread.errors import OverreadError
 
-COMMANDS: tuple[str, ...] = ("compare", "phantom", "predict", "recipes", "verify")
+COMMANDS: tuple[str, ...] = ("audit", "compare", "phantom", "predict", "recipes", "split", "verify")
 
 app = typer.Typer(
     name="overread",

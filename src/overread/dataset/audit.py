@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,28 @@ def examine(
         "notes": list(manifest.notes),
     }
     document["findings"] = find(document, records)
+    document["verdict"] = verdict(document["findings"])
+    return document
+
+
+def document_without(
+    audit: Mapping[str, Any], manifest: Manifest, gone: Collection[str]
+) -> dict[str, Any]:
+    """The audit.json document of what is left when some files are taken out of the manifest."""
+
+    def left(paths: Sequence[str]) -> list[str]:
+        return [path for path in paths if path not in gone]
+
+    document = dict(audit)
+    for field in ("exact_duplicates", "groups", "conflicting_labels"):
+        document[field] = [left(paths) for paths in audit[field] if len(left(paths)) > 1]
+    for field in ("near_duplicates", "leaks"):
+        document[field] = [p for p in audit[field] if p["a"] not in gone and p["b"] not in gone]
+    for field in ("label_suspects", "quality"):
+        document[field] = [item for item in audit[field] if item["path"] not in gone]
+    document["given_parts"] = {part: left(p) for part, p in audit["given_parts"].items()}
+    document |= {"images": len(manifest.records), "classes": manifest.class_counts()}
+    document["findings"] = find(document, manifest.records)
     document["verdict"] = verdict(document["findings"])
     return document
 

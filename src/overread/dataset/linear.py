@@ -13,7 +13,7 @@ from overread.dataset.stratify import divide
 Matrix = NDArray[np.float64]
 FOLDS = 5
 RESAMPLES = 300
-# Ridge strengths tried, as multiples of the mean squared singular value.
+# Ridge strengths tried, as multiples of the mean eigenvalue.
 STRENGTHS = np.logspace(-3, 3, 7)
 
 
@@ -56,20 +56,21 @@ def _ridge(inputs: Matrix, targets: Matrix, new: Matrix) -> Matrix:
     weight = weight / max(float(weight.mean()), 1e-12)
     # One weight per row for all classes keeps it to one decomposition.
     centre = np.average(targets, axis=0, weights=weight**2 + 1e-12)
-    u, singular, vt = np.linalg.svd(inputs * weight[:, None], full_matrices=False)
+    rows = inputs * weight[:, None]
     wanted = (targets - centre) * weight[:, None]
-    turned = u.T @ wanted
-    rest = float(np.square(wanted).sum() - np.square(turned).sum())
-    best, least = 0.0, np.inf
-    energy = float(np.square(singular).mean()) or 1.0
-    for strength in STRENGTHS * energy:
-        kept = singular**2 / (singular**2 + strength)
-        error = rest + float(np.square(turned * (1 - kept)[:, None]).sum())
+    squares, axes = np.linalg.eigh(rows.T @ rows)
+    squares = np.maximum(squares, 1e-12 * max(float(squares[-1]), 1e-12))
+    turned = axes.T @ (rows.T @ wanted)
+    explained = np.square(turned).sum(axis=1) / squares
+    rest = float(np.square(wanted).sum() - explained.sum())
+    best, least = 1.0, np.inf
+    for strength in STRENGTHS * float(squares.mean()):
+        kept = squares / (squares + strength)
+        error = rest + float((explained * np.square(1 - kept)).sum())
         score = error / (len(inputs) - kept.sum()) ** 2
         if score < least:
             best, least = float(strength), score
-    factor = singular / (singular**2 + best)
-    fitted: Matrix = new @ (vt.T @ (factor[:, None] * turned)) + centre
+    fitted: Matrix = new @ (axes @ (turned / (squares + best)[:, None])) + centre
     return fitted
 
 

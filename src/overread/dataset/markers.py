@@ -66,8 +66,9 @@ def _longest_row(boxes: NDArray[np.float64]) -> int:
 
 def coloured_share(pixels: NDArray[np.uint8]) -> float:
     """Share of strongly coloured pixels in an otherwise grey (h, w, 3) RGB image, else 0."""
-    values = pixels.astype(np.int16)
-    colour = values.max(axis=2) - values.min(axis=2)
+    red, green, blue = (np.ascontiguousarray(pixels[:, :, k]) for k in range(3))
+    most = np.maximum(np.maximum(red, green), blue)
+    colour = most - np.minimum(np.minimum(red, green), blue)
     strong = float((colour > 80).mean())
     mostly_grey = float((colour > 20).mean()) < 0.2
     return round(strong, 6) if mostly_grey else 0.0

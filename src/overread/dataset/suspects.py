@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from scipy.optimize import minimize
 
 from overread.dataset.linear import FOLDS, Matrix, group_folds
@@ -75,9 +76,10 @@ def describe(rows: Sequence[Row]) -> Matrix:
 
 def _components(values: Matrix) -> Matrix:
     centred = values - values.mean(axis=0)
-    squares, vectors = np.linalg.eigh(centred.T @ centred)
+    width = values.shape[1]
     kept = min(COMPONENTS // 2, len(values) - 1)
-    turned = centred @ vectors[:, ::-1][:, :kept]
+    squares, vectors = eigh(centred.T @ centred, subset_by_index=(width - kept, width - 1))
+    turned = centred @ vectors
     scale = np.sqrt(max(float(squares[-1]), 1e-12) / len(values))
     whole: Matrix = turned / scale
     return whole

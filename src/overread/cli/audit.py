@@ -1,0 +1,67 @@
+"""`overread audit`: what is wrong with the data, before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from overread.cli.output import JsonFlag, console, print_json
+
+COLOURS = {"block": "bold red", "warn": "yellow", "note": "dim"}
+
+
+def audit(
+    data: Annotated[
+        Path, typer.Argument(help="Folder of class folders, CSV with path,label, or MedMNIST .npz.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Run folder to write to.")],
+    fix: Annotated[
+        Path | None,
+        typer.Option("--fix", help="Also write a corrected manifest there; no image is touched."),
+    ] = None,
+    copies: Annotated[
+        bool, typer.Option(help="Search for altered copies; the slowest part, the most telling.")
+    ] = True,
+    json: JsonFlag = False,
+) -> None:
+    """Look for duplicates, leaks, wrong labels, bad images and shortcuts.
+
+    Writes manifest.csv, audit.json and audit.html into the run folder. Run again, it measures only
+    new images.
+    """
+    from overread.dataset.audit import audit as run_audit
+    from overread.dataset.fix import write_fixed
+
+    document = run_audit(data, out, copies=copies)
+    removed = len(write_fixed(out, fix)[1]) if fix else 0
+    if json:
+        print_json(document)
+        return
+    _show(document)
+    if fix:
+        console.print(f"{fix}: a corrected manifest without {removed} copies of equal files.")
+    console.print(f"The pictures: {out / 'audit.html'}. Next: overread split {out}")
+
+
+def _show(document: Mapping[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    counts = ", ".join(f"{name} {n}" for name, n in document["classes"].items())
+    console.print(Text(f"{document['images']} images: {counts}"))
+    if document["passport"]:
+        console.print(Text(f"Known data set: {document['passport']}"))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", "Found", "What to do"):
+        table.add_column(heading, overflow="fold")
+    for finding in document["findings"]:
+        mark = Text(finding["severity"], style=COLOURS[finding["severity"]])
+        table.add_row(mark, Text(finding["message"]), Text(finding["advice"]))
+    if document["findings"]:
+        console.print(table, soft_wrap=False)
+    for note in document["notes"]:
+        console.print(Text(f"Note: {note}."))
+    console.print(Text(f"Verdict: {document['verdict']}", style="bold"))

@@ -94,6 +94,9 @@ def looks_like_image(path: Path) -> bool:
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return True
     try:
+        # Opening a pipe would wait for ever.
+        if not path.is_file():
+            return False
         with path.open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"
     except OSError:

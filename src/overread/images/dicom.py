@@ -201,9 +201,12 @@ def grey_levels(stored: NDArray[np.generic], dataset: Dataset, bits: int) -> NDA
 def _look_up(values: NDArray[np.generic], item: Dataset) -> tuple[NDArray[np.float32], float]:
     """Values through a LUT (ends extended), and the largest entry its bit depth allows."""
     entries, first, bits = (int(number) for number in item.LUTDescriptor)
+    entries = entries or 2**16
     raw = item.LUTData
-    table = np.frombuffer(raw, "<u2") if isinstance(raw, bytes) else np.atleast_1d(np.array(raw))
-    table = table[: entries or 2**16].astype(np.float32)
+    if isinstance(raw, bytes):
+        # Words, or bytes where a table of 8 bits is packed.
+        raw = np.frombuffer(raw, "<u2" if len(raw) >= 2 * entries else "u1")
+    table = np.atleast_1d(np.array(raw))[:entries].astype(np.float32)
     if len(table) == 0 or not 1 <= bits <= 16:
         raise ImageRefused("is DICOM with a lookup table that breaks the standard")
     index = np.clip(np.rint(values.astype(np.float64)) - first, 0, len(table) - 1)

@@ -40,7 +40,7 @@ class PreprocessSpec:
 
     `interpolation` is Pillow's: bilinear (triangle, support 1) and bicubic (a = -0.5, support 2)
     are widened by the scale when shrinking (antialiased), half-pixel centres, weights normalised,
-    horizontal pass first, 8-bit rounding after each pass. "nearest" takes single pixels.
+    horizontal pass first, each pass rounded to 8 bits, halves up. "nearest" takes single pixels.
     `reduce` allows JPEG to be decoded at 1/2, 1/4 or 1/8 while both sides stay at least twice
     the size resized to.
     """

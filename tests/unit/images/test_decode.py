@@ -411,7 +411,7 @@ def test_too_many_bytes_are_refused_without_reading(tmp_path: Path) -> None:
 
 def test_a_swollen_text_chunk_is_no_way_in(rgb: np.ndarray) -> None:
     data = save(rgb, "PNG")
-    swollen = b"Comment\0\0" + zlib.compress(bytes(200 * 2**20), 9)
+    swollen = b"Comment\0\0" + zlib.compress(bytes(20 * 2**20), 9)
     assert "PNG" in refusal(data[:33] + chunk(b"zTXt", swollen) + data[33:])
 
 
@@ -492,6 +492,9 @@ def test_looks_like_image(tmp_path: Path) -> None:
     assert looks_like_image(tmp_path / "1.2.840.4711")
     assert not looks_like_image(tmp_path)
     assert not looks_like_image(tmp_path / "missing")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        assert not looks_like_image(tmp_path / "pipe")
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in IMAGE_SUFFIXES)
 
 

@@ -56,8 +56,8 @@ def resize(pixels: np.ndarray, height: int, width: int, interpolation: str) -> n
         return pixels[rows][:, columns]
     across = weights(pixels.shape[1], width, interpolation)
     down = weights(pixels.shape[0], height, interpolation)
-    wide = np.clip(np.rint(np.einsum("wx,yxc->ywc", across, pixels)), 0, 255)
-    return np.clip(np.rint(np.einsum("hy,ywc->hwc", down, wide)), 0, 255)
+    wide = np.clip(np.floor(np.einsum("wx,yxc->ywc", across, pixels) + 0.5), 0, 255)
+    return np.clip(np.floor(np.einsum("hy,ywc->hwc", down, wide) + 0.5), 0, 255)
 
 
 def repeat(pixels: np.ndarray, document: dict) -> np.ndarray:
@@ -68,6 +68,10 @@ def repeat(pixels: np.ndarray, document: dict) -> np.ndarray:
     side = document["resize_to"] or max(height, width)
     rows, columns = pixels.shape[:2]
     shorter = min(rows, columns)
+    if max(rows, columns) > 8 * shorter:
+        top, left = (max(n - 8 * shorter, 0) // 2 for n in (rows, columns))
+        pixels = pixels[top : top + 8 * shorter, left : left + 8 * shorter]
+        rows, columns = pixels.shape[:2]
     rows, columns = (max(side, round(n * side / shorter)) for n in (rows, columns))
     whole = resize(pixels, rows, columns, document["interpolation"])
     top, left = (rows - height) // 2, (columns - width) // 2
@@ -98,6 +102,14 @@ def test_the_description_is_enough_to_repeat_it(
         assert ours.dtype == np.uint8
         assert ours.flags.writeable
         assert np.abs(ours.astype(int) - repeat(pixels, document)).max() <= 1
+
+
+def test_the_description_covers_long_strips() -> None:
+    strip = np.random.default_rng(4).integers(0, 256, (9, 203, 3), dtype=np.uint8)
+    spec = PreprocessSpec(height=16, width=16, resize="shorter_side", resize_to=18)
+    for pixels in (strip, strip.transpose(1, 0, 2).copy()):
+        ours = preprocess(pixels, spec)
+        assert np.abs(ours.astype(int) - repeat(pixels, spec.to_dict())).max() <= 1
 
 
 def test_same_size_changes_nothing(noise: np.ndarray) -> None:

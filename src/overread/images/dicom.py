@@ -37,6 +37,10 @@ from overread.images.headers import jpeg2000_shape, jpeg_shape, rle_bytes
 GREY = ("MONOCHROME1", "MONOCHROME2")
 # pydicom hands these back as RGB.
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+PALETTE = ("PALETTE COLOR",)
+# Of the standard, but not read. Any other text in their place is not repeated.
+UNREAD = ("HSV", "ARGB", "CMYK", "YBR_PARTIAL_420", "YBR_PARTIAL_422", "XYB")
+# Frames that cannot grow beyond this (bytes) are not counted through before they are decoded.
 RLE_UNCHECKED = 2**29
 PLUGINS = ("pylibjpeg", "libjpeg", "openjpeg")
 
@@ -59,12 +63,15 @@ def read_dicom(data: bytes, *, frame: int | None, limits: Limits) -> DecodedImag
     dataset = _dataset(data)
     facts = _facts(dataset, limits)
     chosen = choose_frame(frame, facts.frames)
-    if facts.mode not in (*GREY, *COLOUR, "PALETTE COLOR"):
-        raise ImageRefused("is DICOM in a colour space this program does not read")
+    if facts.mode not in (*GREY, *COLOUR, *PALETTE):
+        raise ImageRefused(
+            f"is DICOM in a colour space this program does not read ({facts.mode})",
+            hint="Export it as MONOCHROME2 or RGB.",
+        )
     stored = _stored_values(dataset, facts, chosen)
     if facts.mode in COLOUR:
         pixels = _high_byte(stored, facts.bits)
-    elif facts.mode == "PALETTE COLOR":
+    elif facts.mode in PALETTE:
         bits = int(dataset.RedPaletteColorLookupTableDescriptor[2])
         pixels = _high_byte(apply_color_lut(stored, dataset)[..., :3], bits)
     else:
@@ -79,7 +86,10 @@ def _dataset(data: bytes, *, header_only: bool = False) -> Dataset:
     stream = io.BytesIO(data)
     stream.seek(132)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
-    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+    syntax = meta.get("TransferSyntaxUID")
+    if syntax is None:
+        raise ImageRefused("is DICOM that does not state its transfer syntax")
+    if syntax == DeflatedExplicitVRLittleEndian:
         # pydicom inflates without a bound: a few kilobytes could fill the memory.
         raise ImageRefused("is deflated DICOM", hint="Export it without deflate compression.")
     return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=header_only)
@@ -98,7 +108,7 @@ def _facts(dataset: Dataset, limits: Limits) -> ImageFacts:
     patient = str(dataset.get("PatientID") or "").strip()
     return ImageFacts(
         format="DICOM",
-        mode=mode if re.fullmatch("[A-Z0-9_ ]{1,16}", mode) else "unknown",
+        mode=mode if mode in (*GREY, *COLOUR, *PALETTE, *UNREAD) else "unknown",
         bits=int(dataset.BitsStored),
         width=width,
         height=height,
@@ -112,7 +122,7 @@ def _stored_values(dataset: Dataset, facts: ImageFacts, frame: int) -> NDArray[n
     """One frame as pydicom decodes it: (rows, columns) or (rows, columns, 3)."""
     samples = 3 if facts.mode in COLOUR else 1
     if "PixelData" not in dataset:
-        raise ImageRefused("is DICOM whose values are floating point or missing, without a range")
+        raise ImageRefused("is DICOM whose pixels are missing, or floating point without a range")
     if int(dataset.get("SamplesPerPixel", 1)) != samples:
         raise ImageRefused(f"is DICOM with samples per pixel that do not fit {facts.mode}")
     if not 1 <= facts.bits <= 16:

@@ -16,7 +16,7 @@ from overread.errors import ImageRefused
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest file (bytes) and the largest picture (width x height x frames read) accepted."""
+    """The largest file (bytes) and the largest picture (width x height of one frame) accepted."""
 
     max_bytes: int = 256 * 2**20
     max_pixels: int = 150_000_000

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from overread.evaluate.run_files import RunFiles, load_run
-from overread.evaluate.verdict import leak_of
 from overread.files import write_text
 from overread.pages.numbers import NOTHING, estimate_n, estimate_text
 from overread.pages.texts import LANGUAGES, Said, Texts, load_texts, say
@@ -50,7 +49,7 @@ def card_text(files: RunFiles, texts: Texts, language: str) -> str:
 
     out = [f"# {words('card.title', name=_safe(files.folder.resolve().name))}", ""]
     out += [f"> {words('page.device')} {words('card.how')}", ""]
-    if leak_of(files.certificate, files.manifest).state == "leaky":
+    if files.leak.state == "leaky":
         out += [f"> **{words('report.leak.head')}**", ""]
     for section, lines in SECTIONS.items():
         out += [f"## {words(f'card.{section}')}", ""]

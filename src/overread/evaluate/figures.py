@@ -62,10 +62,10 @@ def _save(path: Path, draw: Callable[[Axes], None], size: tuple[float, float]) -
     fonts = ["DejaVu Sans", *(name for name in CHINESE if name in get_font_names())]
     with rc_context({"font.family": fonts, "font.size": 9}), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class name no installed font can draw
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size)
         draw(figure.add_subplot())
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=160, format="png")
+            figure.savefig(temporary, dpi=160, format="png", bbox_inches="tight")
 
 
 def write_png(path: Path, chart: Chart) -> None:

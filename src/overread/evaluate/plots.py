@@ -48,12 +48,12 @@ def _shown(part: Part, name: str) -> list[str]:
 
 
 def _legend(part: Part, name: str, field: str, label: str) -> str:
-    row = part.get("per_class", {}).get(name, {})
-    if not row.get(field):
+    estimate = part.get("per_class", {}).get(name, {}).get(field)
+    if not estimate:
         return name
     where = f"per_class.{name}.{field}"
     return (
-        f"{name}  {label} {estimate_text(row[field], row['n'], where, share=False)}, n={row['n']}"
+        f"{name}: {label} {estimate_text(estimate, part['n'], where, share=False)}, n={part['n']:,}"
     )
 
 

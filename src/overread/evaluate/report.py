@@ -16,10 +16,11 @@ from overread.evaluate.plots import part_charts, training_charts
 from overread.evaluate.predictions import PredictionTable
 from overread.evaluate.prevalence import ppv_npv
 from overread.evaluate.run_files import Mistake, RunFiles, load_run
-from overread.evaluate.verdict import FAILED, Leak, leak_of, matrix_of, probe_name, verdict
+from overread.evaluate.verdict import Leak, matrix_of, verdict
 from overread.files import write_text
 from overread.pages.numbers import checked
 from overread.pages.page import data_uri, render_page
+from overread.pages.probes import FAILED, probe_name
 from overread.pages.texts import LANGUAGES, Said, Texts, load_texts, say
 
 PACKAGE = Path(__file__).parent
@@ -78,7 +79,7 @@ def _matrix(files: RunFiles, texts: Texts) -> Matrix | None:
 
 
 def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, Any]:
-    part, leak = files.part, leak_of(files.certificate, files.manifest)
+    part, leak = files.part, files.leak
     multilabel = bool(part.get("multilabel"))
     shortcuts = (files.audit or {}).get("shortcuts") or ()
     figures = {
@@ -118,7 +119,7 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
         "command": (files.plan or {}).get("command") or "",
         "looks": (files.metrics or {}).get("test_looks"),
         "method": (files.metrics or {}).get("method") or {},
-        "hashes": files.hashes(),
+        "hashes": files.hashes,
     }
     return context | {"sections": _sections(context)}
 

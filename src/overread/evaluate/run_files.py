@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from overread.errors import DataError
 from overread.evaluate.predictions import PredictionTable, read_predictions
+from overread.evaluate.verdict import Leak, leak_of
 from overread.files import read_csv, read_json, sha256_file
 
 Document = Mapping[str, Any]
@@ -65,6 +67,12 @@ class RunFiles:
         """That part of metrics.json; empty where there is none."""
         return (self.metrics or {}).get(self.part_name) or {}
 
+    @cached_property
+    def leak(self) -> Leak:
+        """Whether the split leaks, by certificate and manifest."""
+        return leak_of(self.certificate, self.manifest, self.hashes.get("manifest.csv"))
+
+    @cached_property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every source file present, by name."""
         return {

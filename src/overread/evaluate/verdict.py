@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from overread.pages.numbers import checked, decimal, percent
+from overread.pages.probes import FAILED, probe_name
 from overread.pages.texts import Said, say
 
 Estimate = Mapping[str, Any]
 WIDE = 0.10  # an interval wider than this leaves the question open which of two models is better
-FAILED = ("fail", "warn", "shortcut", "suspicious", "bad")
 
 
 @dataclass(frozen=True)
 class Leak:
     """Whether the test set is independent of training, as the certificate and manifest show it.
 
-    `state`: "clean", "leaky" or "unknown" (no certificate). `siblings` of `tests` test images have
-    an image of the same group (patient or copies) in training; None where no manifest tells.
+    `state`: "clean", "leaky" or "unknown" (no certificate, or a `stale` one: the manifest changed
+    after it was made). `siblings` of `tests` test images have an image of the same group (patient
+    or copies) in training; None where nothing tells.
     """
 
     state: str
@@ -27,23 +28,45 @@ class Leak:
     crossing: int = 0
     siblings: int | None = None
     tests: int | None = None
+    stale: bool = False
 
 
 def leak_of(
-    certificate: Mapping[str, Any] | None, manifest: Sequence[Mapping[str, str]] = ()
+    certificate: Mapping[str, Any] | None,
+    manifest: Sequence[Mapping[str, str]] = (),
+    manifest_sha256: str | None = None,
 ) -> Leak:
-    """Read the certificate and count test images with a sibling in training."""
+    """Read the certificate, and count test images with a sibling in training in the manifest."""
+    siblings, tests = _siblings(manifest)
+    if certificate is None:
+        return Leak("leaky" if siblings else "unknown", "", 0, siblings, tests)
+    if certificate.get("siblings_in_training") is not None:
+        siblings = max(siblings or 0, int(certificate["siblings_in_training"]))
+        tests = int(certificate.get("test_images") or tests or 0) or None
+    crossing = int(certificate.get("crossing_groups") or 0)
+    leaky = bool(certificate.get("leaky")) or crossing > 0 or bool(siblings)
+    signed = certificate.get("manifest_sha256")
+    stale = bool(signed and manifest_sha256 and signed != manifest_sha256)
+    policy = str(certificate.get("policy") or certificate.get("method") or "")
+    state = "leaky" if leaky else "unknown" if stale else "clean"
+    return Leak(state, policy, crossing, siblings, tests, stale)
+
+
+def _siblings(manifest: Sequence[Mapping[str, str]]) -> tuple[int | None, int | None]:
     tests = [row for row in manifest if row.get("split") == "test"]
     trained = {row["group"] for row in manifest if row.get("split") == "train" and row.get("group")}
-    siblings = sum(row.get("group") in trained for row in tests) if tests else None
-    number = len(tests) or None
-    if certificate is None:
-        return Leak("leaky" if siblings else "unknown", "", 0, siblings, number)
-    crossing = certificate.get("crossing_groups") or 0
-    crossing = len(crossing) if isinstance(crossing, list | tuple) else int(crossing)
-    leaky = bool(certificate.get("leaky")) or crossing > 0 or bool(siblings)
-    policy = str(certificate.get("policy") or certificate.get("method") or "")
-    return Leak("leaky" if leaky else "clean", policy, crossing, siblings, number)
+    if not tests or not trained:
+        return None, len(tests) or None
+    return sum(row.get("group") in trained for row in tests), len(tests)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Sentences: `main` for everybody, `further` for those who read on, `warnings` set apart."""
+
+    main: tuple[Said, ...]
+    further: tuple[Said, ...] = ()
+    warnings: tuple[Said, ...] = ()
 
 
 def verdict(
@@ -52,11 +75,18 @@ def verdict(
     *,
     shortcuts: Sequence[Mapping[str, Any]] = (),
     multilabel: bool = False,
-) -> tuple[Said, ...]:
-    """The verdict on one part of metrics.json as sentences, the main figure first."""
-    sentences = [_lead(part, leak), _chance(part, multilabel), _size(part), _weakest(part)]
-    sentences += [_abstention(part), _shortcut(shortcuts)]
-    return tuple(sentence for sentence in sentences if sentence)
+) -> Verdict:
+    """The verdict on one part of metrics.json, with the certificate's and the audit's caveats."""
+    if not _balanced(part):
+        return Verdict((say("verdict.nothing"),))
+    leaky = say("verdict.leaky") if leak.state == "leaky" else None
+    chance = _chance(part, multilabel)
+    if leaky and chance and chance.key == "verdict.chance_better":
+        chance = None  # a leak alone can do that
+    main = (_lead(part, leak), leaky, chance, _size(part))
+    further = (_weakest(part), _abstention(part))
+    warnings = (_shortcut(shortcuts),)
+    return Verdict(*(tuple(filter(None, group)) for group in (main, further, warnings)))
 
 
 def _balanced(part: Mapping[str, Any]) -> tuple[float, ...]:
@@ -64,10 +94,7 @@ def _balanced(part: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def _lead(part: Mapping[str, Any], leak: Leak) -> Said:
-    found = _balanced(part)
-    if not found:
-        return say("verdict.nothing")
-    value, low, high = map(percent, found)
+    value, low, high = map(percent, _balanced(part))
     return say(
         f"verdict.lead_{leak.state}",
         n=f"{part['n']:,}",
@@ -207,14 +234,3 @@ def _shortcut(shortcuts: Sequence[Mapping[str, Any]]) -> Said | None:
         low=decimal(float(low), 2),
         high=decimal(float(high), 2),
     )
-
-
-PROBES = ("size", "aspect", "format", "jpeg", "border", "source", "site", "folder", "name", "text")
-
-
-def probe_name(probe: str) -> Said | str:
-    """The words for an audit probe; a probe not known here keeps its own name."""
-    for known in PROBES:
-        if known in probe.lower():
-            return say(f"probe.{known}")
-    return probe.replace("_", " ")

@@ -7,6 +7,7 @@ sortable tables, printing. Values are escaped; file names may hold markup.
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,14 @@ SHARED = Path(__file__).parent / "templates"
 def render_page(package: Path, template: str, **context: Any) -> str:
     """Render `package/templates/template` with the words of `package/texts`.
 
-    Templates see `t(key, **values)` (every language), `est(estimate, n, where)`, `percent`,
-    `decimal`, and the context. An unknown name or key raises.
+    Templates see `t(key, **values)` (every language), `sentences(list)`,
+    `est(estimate, n, where)`, `percent`, `decimal`, and the context. An unknown name or key raises.
     """
+    return _environment(package).get_template(template).render(**context)
+
+
+@lru_cache
+def _environment(package: Path) -> Environment:
     texts = load_texts(package / "texts")
     environment = Environment(
         loader=FileSystemLoader([package / "templates", SHARED]),
@@ -35,14 +41,14 @@ def render_page(package: Path, template: str, **context: Any) -> str:
     )
     environment.globals.update(
         t=texts.both,
+        sentences=texts.sentences,
         say=say,
-        text=texts.plain,
         has_text=texts.has,
         est=estimate_html,
         raw=Markup,
     )
     environment.filters.update(percent=percent, decimal=decimal)
-    return environment.get_template(template).render(**context)
+    return environment
 
 
 def data_uri(picture: bytes, kind: str = "image/png") -> str:

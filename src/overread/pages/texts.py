@@ -6,8 +6,9 @@ language. `Said` is a sentence whose language is not chosen yet; it may hold oth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,19 @@ class Texts:
             for language, tag in LANGUAGES.items()
         )
 
+    def sentences(self, said: Iterable[Said]) -> Markup:
+        """Several sentences in a row, joined as each language does."""
+        spoken = tuple(said)
+        return Markup("").join(
+            Markup('<span lang="{}">{}</span>').format(
+                tag,
+                Markup(self.catalogues[language]["page.between_sentences"]).join(  # noqa: S704
+                    self.html(language, sentence) for sentence in spoken
+                ),
+            )
+            for language, tag in LANGUAGES.items()
+        )
+
     def _plain(self, language: str, value: Any) -> Any:
         if isinstance(value, Said):
             return self.plain(language, value)
@@ -80,6 +94,7 @@ class Texts:
         return value
 
 
+@lru_cache
 def load_texts(*folders: Path) -> Texts:
     """Catalogues `en.yaml` and `zh.yaml` of the given folders, and this package's own."""
     catalogues: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}

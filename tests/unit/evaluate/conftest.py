@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,10 +162,16 @@ def _mistakes(run: Path, table: PredictionTable) -> None:
     target.write_text(json.dumps(rows), encoding="utf-8")
 
 
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run made once; tests get copies."""
+    return make_run(tmp_path_factory.mktemp("whole") / "run")
+
+
 @pytest.fixture
-def sample_run(tmp_path: Path) -> Path:
+def sample_run(whole_run: Path, tmp_path: Path) -> Path:
     """A whole run folder with a leak-proof split."""
-    return make_run(tmp_path / "run")
+    return Path(shutil.copytree(whole_run, tmp_path / "run"))
 
 
 @pytest.fixture

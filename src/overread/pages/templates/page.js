@@ -46,3 +46,12 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     });
   });
 }
+// Print what is folded away, too.
+{
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const part of folded) part.open = true;
+  });
+  addEventListener("afterprint", () => { for (const part of folded) part.open = false; });
+}

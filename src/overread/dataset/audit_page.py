@@ -1,0 +1,279 @@
+"""RUN/audit.html: what the audit found, with the pictures side by side, and what to do about it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from overread.dataset.manifest import AUDIT_FILE, ImageRecord, Manifest, read_manifest
+from overread.dataset.source import image_bytes
+from overread.errors import DataError, ImageRefused
+from overread.files import read_json, write_text
+from overread.pages.page import data_uri, render_page
+from overread.pages.probes import FAILED, probe_name
+from overread.pages.texts import Said, say
+
+PACKAGE = Path(__file__).parent
+SIDE = 176  # long side of a thumbnail, pixels
+MOST_PICTURES = 24  # rows shown as pictures, a finding
+MOST_ROWS = 400  # rows listed in words, a finding
+MOST_IN_SET = 6  # thumbnails of one set of copies
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class View:
+    """One image of a finding. `picture` is a data: address ("" where it cannot be shown).
+
+    `matrix` (SVG order a b c d e f) lays it over the first image of its row, whose displayed
+    size is `frame`; "" where it is shown as it is.
+    """
+
+    path: str
+    label: str
+    split: str
+    picture: str
+    width: int
+    height: int
+    matrix: str = ""
+    frame: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One item of a finding: its images, the value it is sorted by, and a remark."""
+
+    paths: tuple[str, ...]
+    score: float | None = None
+    remark: Said | str = ""
+    transform: Sequence[Sequence[float]] | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """All items of one kind; `key` names its texts, `level` is "bad", "warn" or "note"."""
+
+    key: str
+    level: str
+    rows: tuple[Row, ...]
+    views: tuple[tuple[View, ...], ...] = ()
+
+    @property
+    def listed(self) -> tuple[Row, ...]:
+        return self.rows[:MOST_ROWS]
+
+
+Thumbnail = Callable[[str], bytes | None]
+
+
+def write_audit_page(run: Path) -> Path:
+    """Write RUN/audit.html from RUN/audit.json and RUN/manifest.csv; returns its path.
+
+    Pictures are read from the data; one that cannot be read is left out, never an error. Raises
+    DataError where audit.json or manifest.csv is missing or damaged.
+    """
+    run = Path(run)
+    audit, manifest = read_json(run / AUDIT_FILE), read_manifest(run)
+    page = render_audit_page(audit, manifest, lambda path: thumbnail(manifest.root, path))
+    write_text(run / "audit.html", page)
+    return run / "audit.html"
+
+
+def thumbnail(root: Path, path: str) -> bytes | None:
+    """The image as a small JPEG, or None where it cannot be read."""
+    from PIL import Image
+
+    from overread.images.decode import read_image
+
+    try:
+        pixels = read_image(image_bytes(root, path), reduce_to=(SIDE, SIDE)).pixels
+    except (ImageRefused, DataError, OSError):
+        return None
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((SIDE, SIDE))
+    target = io.BytesIO()
+    picture.save(target, "JPEG", quality=82)
+    return target.getvalue()
+
+
+def render_audit_page(audit: Document, manifest: Manifest, thumbnails: Thumbnail) -> str:
+    """The page as HTML. `thumbnails(path)` gives an image as JPEG bytes, or None.
+
+    `audit` is the audit.json document; a field that is missing is a check that was not made, and
+    the page says so.
+    """
+    records = {record.path: record for record in manifest.records}
+    known: dict[str, str] = {}
+
+    def picture(path: str) -> str:
+        if path not in known:
+            found = thumbnails(path) if path in records else None
+            known[path] = data_uri(found, "image/jpeg") if found else ""
+        return known[path]
+
+    findings = tuple(_with_views(finding, records, picture) for finding in _findings(audit))
+    return render_page(
+        PACKAGE,
+        "audit.html",
+        heading=manifest.root.name,
+        audit=audit,
+        records=records,
+        findings=[finding for finding in findings if finding.rows],
+        clear=[finding.key for finding in findings if not finding.rows],
+        skipped=[key for key in CHECKS if key not in audit],
+        verdict=_verdict(audit, findings),
+        level={"clean": "good", "blocked": "bad"}.get(str(audit.get("verdict")), "warn"),
+        shortcuts=list(_shortcuts(audit)),
+        bad_probe=FAILED,
+        classes=sorted((audit.get("classes") or {}).items(), key=lambda item: -item[1]),
+        most=max((audit.get("classes") or {}).values(), default=1),
+        groups=[group for group in audit.get("groups") or () if len(group) > 1],
+        most_pictures=MOST_PICTURES,
+        most_in_set=MOST_IN_SET,
+        notes=[str(note) for note in audit.get("notes") or ()],
+    )
+
+
+def _unreadable(audit: Document) -> Iterator[Row]:
+    for row in audit.get("unreadable") or ():
+        yield Row((row["path"],), None, str(row["reason"]))
+
+
+def _leaks(audit: Document) -> Iterator[Row]:
+    for row in audit.get("leaks") or ():
+        splits = row.get("splits") or ()
+        parts = tuple(splits.split("|")) if isinstance(splits, str) else tuple(splits)
+        remark = say("audit.leak_remark", parts=parts, reason=str(row.get("reason", "")))
+        yield Row((row["a"], row["b"]), None, remark, row.get("transform"))
+
+
+def _sets(field: str) -> Callable[[Document], Iterator[Row]]:
+    def rows(audit: Document) -> Iterator[Row]:
+        for paths in audit.get(field) or ():
+            yield Row(tuple(paths), float(len(paths)), say("audit.set_remark", n=len(paths)))
+
+    return rows
+
+
+def _near(audit: Document) -> Iterator[Row]:
+    pairs = audit.get("near_duplicates") or ()
+    for row in sorted(pairs, key=lambda pair: -float(pair.get("score") or 0)):
+        kind = str(row.get("kind", ""))
+        yield Row((row["a"], row["b"]), float(row["score"]), kind, row.get("transform"))
+
+
+def _suspects(audit: Document) -> Iterator[Row]:
+    rows = audit.get("label_suspects") or ()
+    for row in sorted(rows, key=lambda suspect: -float(suspect.get("score") or 0)):
+        remark = say("audit.suspect_remark", label=row["label"], suggested=row["suggested"])
+        yield Row((row["path"],), float(row["score"]), remark)
+
+
+def _quality(audit: Document) -> Iterator[Row]:
+    for row in audit.get("quality") or ():
+        issue = str(row["issue"])
+        known = issue.lower().replace(" ", "_").replace("-", "_")
+        remark = say(f"issue.{known}") if known in ISSUES else issue.replace("_", " ")
+        score = row.get("score")
+        yield Row((row["path"],), None if score is None else float(score), remark)
+
+
+ISSUES = (
+    "blank", "blurred", "dark", "underexposed", "bright", "overexposed", "tiny", "aspect",
+    "odd_aspect", "damaged", "text", "markers", "burned_in_text",
+)  # fmt: skip
+# Finding -> how bad it is, and its rows; in the order of the page.
+CHECKS: dict[str, tuple[str, Callable[[Document], Iterator[Row]]]] = {
+    "leaks": ("bad", _leaks),
+    "conflicting_labels": ("bad", _sets("conflicting_labels")),
+    "unreadable": ("warn", _unreadable),
+    "exact_duplicates": ("warn", _sets("exact_duplicates")),
+    "near_duplicates": ("warn", _near),
+    "label_suspects": ("warn", _suspects),
+    "quality": ("warn", _quality),
+}
+
+
+def _findings(audit: Document) -> Iterator[Finding]:
+    for key, (level, rows) in CHECKS.items():
+        if key in audit:
+            yield Finding(key, level, tuple(rows(audit)))
+
+
+def _with_views(
+    finding: Finding, records: Mapping[str, ImageRecord], picture: Callable[[str], str]
+) -> Finding:
+    if finding.key == "unreadable":
+        return finding
+    views = tuple(_views(row, records, picture) for row in finding.rows[:MOST_PICTURES])
+    return Finding(finding.key, finding.level, finding.rows, views)
+
+
+def _views(
+    row: Row, records: Mapping[str, ImageRecord], picture: Callable[[str], str]
+) -> tuple[View, ...]:
+    views = [_view(path, records.get(path), picture) for path in row.paths[:MOST_IN_SET]]
+    matrix = laid_over(row.transform) if len(views) == 2 else ""
+    first = views[0]
+    if matrix and first.picture and views[1].picture and first.width and views[1].width:
+        b = views[1]
+        over = View(b.path, b.label, b.split, b.picture, b.width, b.height, matrix)
+        views.append(View(**{**vars(over), "frame": (first.width, first.height)}))
+    return tuple(views)
+
+
+def _view(path: str, record: ImageRecord | None, picture: Callable[[str], str]) -> View:
+    if record is None:
+        return View(path, "", "", "", 0, 0)
+    return View(
+        path, record.label, record.split, picture(path), int(record.width), int(record.height)
+    )
+
+
+def laid_over(transform: Sequence[Sequence[float]] | None) -> str:
+    """The SVG matrix that draws b over a, from the 2x3 map of a's pixels to b's.
+
+    Returns "" without a map, for one that cannot be inverted, and for the identity, which would
+    show the same picture again.
+    """
+    if transform is None:
+        return ""
+    forth = np.asarray(transform, dtype=np.float64)
+    if forth.shape != (2, 3) or not np.isfinite(forth).all():
+        return ""
+    if abs(np.linalg.det(forth[:, :2])) < 1e-9 or np.allclose(forth, [[1, 0, 0], [0, 1, 0]]):
+        return ""
+    back = np.linalg.inv(np.vstack([forth, [0, 0, 1]]))
+    return " ".join(f"{back[i, j]:.6g}" for j in range(3) for i in range(2))
+
+
+def _verdict(audit: Document, findings: Sequence[Finding]) -> tuple[Said, ...]:
+    """The verdict in one sentence, and what was counted."""
+    counted = tuple(
+        say("audit.counted", name=say(f"finding.{f.key}.name"), n=f"{len(f.rows):,}")
+        for f in findings
+        if f.rows
+    )
+    probes = [p for p in audit.get("shortcuts") or () if str(p.get("verdict")).lower() in FAILED]
+    if probes:
+        counted += (say("audit.counted", name=say("finding.shortcuts.name"), n=f"{len(probes):,}"),)
+    verdict = str(audit.get("verdict"))
+    key = verdict if verdict in ("clean", "warnings", "blocked") else "unknown"
+    images, classes = int(audit.get("images") or 0), len(audit.get("classes") or {})
+    lead = say(f"audit.verdict_{key}", images=f"{images:,}", classes=classes)
+    return (lead, say("audit.found", list=counted)) if counted else (lead,)
+
+
+def _shortcuts(audit: Document) -> Iterator[dict[str, Any]]:
+    for probe in audit.get("shortcuts") or ():
+        yield {
+            "name": probe_name(str(probe["probe"])),
+            "estimate": {"value": probe.get("auroc"), "ci95": probe.get("ci95")},
+            "n": probe.get("n", audit.get("images")),
+            "verdict": str(probe.get("verdict", "unknown")).lower(),
+        }

@@ -1,0 +1,273 @@
+"""The audit page: every finding with its pictures, aligned where a transformation was found."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from overread.dataset import audit_page
+from overread.dataset.audit_page import (
+    MOST_PICTURES,
+    MOST_ROWS,
+    laid_over,
+    render_audit_page,
+    thumbnail,
+    write_audit_page,
+)
+from overread.dataset.manifest import ImageRecord, Manifest, write_manifest
+from overread.errors import DataError
+from overread.files import write_json
+
+TURNED = [[0.0, -1.0, 63.0], [1.0, 0.0, 0.0]]  # 64 x 64, a quarter turn
+
+
+def record(path: str, label: str = "benign", split: str = "train") -> ImageRecord:
+    return ImageRecord(path, "0" * 64, 64, 64, "RGB", label, split=split)
+
+
+def audit(**changes: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "images": 4,
+        "classes": {"benign": 3, "malignant": 1},
+        "unreadable": [],
+        "exact_duplicates": [],
+        "near_duplicates": [],
+        "groups": [],
+        "conflicting_labels": [],
+        "leaks": [],
+        "label_suspects": [],
+        "quality": [],
+        "shortcuts": [],
+        "passport": None,
+        "verdict": "clean",
+    }
+    return {**made, **changes}
+
+
+def manifest(number: int = 4, root: Path = Path("/data/BUSI")) -> Manifest:
+    return Manifest(root, tuple(record(f"benign/{i:03d}.png") for i in range(number)))
+
+
+def rendered(document: dict[str, Any], known: Manifest | None = None) -> str:
+    return render_audit_page(document, known or manifest(), lambda path: path.encode())
+
+
+def pictures(page: str) -> list[str]:
+    found = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)"', page)
+    return [base64.b64decode(data).decode() for data in found]
+
+
+def test_a_clean_audit_says_so_and_what_was_looked_for() -> None:
+    page = rendered(audit())
+    assert "Nothing found in 4 images of 2 classes" in page and "未发现会使结果失真的问题" in page
+    clear = page[page.index('id="clear"') :]
+    for name in ("Identical files", "Near-duplicates", "Labels that look wrong", "Image quality"):
+        assert name in clear
+    assert "Not looked for" not in page
+
+
+def test_a_check_that_was_not_made_is_not_called_clear() -> None:
+    document = audit()
+    del document["label_suspects"]
+    page = rendered(document)
+    assert "Labels that look wrong" in page[page.index("Not looked for in this run") :]
+    assert "Labels that look wrong" not in page[page.index('id="clear"') : page.index("Not looked")]
+
+
+FINDINGS = {
+    "leaks": [
+        {
+            "a": "benign/000.png",
+            "b": "benign/001.png",
+            "splits": ["train", "test"],
+            "reason": "copy",
+        }
+    ],
+    "conflicting_labels": [["benign/000.png", "benign/001.png"]],
+    "exact_duplicates": [["benign/000.png", "benign/001.png"]],
+    "near_duplicates": [
+        {"a": "benign/000.png", "b": "benign/001.png", "score": 0.9, "kind": "cropped"}
+    ],
+    "label_suspects": [
+        {"path": "benign/000.png", "label": "benign", "suggested": "malignant", "score": 0.97}
+    ],
+    "quality": [{"path": "benign/000.png", "issue": "blurred", "score": 0.8}],
+}
+
+
+@pytest.mark.parametrize("key", FINDINGS)
+def test_each_finding_shows_its_images_meaning_and_advice(key: str) -> None:
+    page = rendered(audit(**{key: FINDINGS[key]}, verdict="warnings"))
+    section = page[page.index(f'<h2 id="{key}"') : page.index('id="clear"')]
+    expected = ["benign/000.png"]
+    expected += ["benign/001.png"] if key not in ("label_suspects", "quality") else []
+    assert pictures(section) == expected
+    for words in ("What it means", "What to do", "这意味着什么", "该怎么做", "Full list"):
+        assert words in section
+    assert f'<h2 id="{key}"' in page and f'href="#{key}"' in page
+    others = set(FINDINGS) - {key}
+    assert not any(f'<h2 id="{other}"' in page for other in others)
+
+
+def test_the_verdict_counts_what_was_found() -> None:
+    page = rendered(audit(**FINDINGS, verdict="blocked"))
+    assert "Do not train on this as it is" in page and "请勿直接用于训练" in page
+    assert "Near-duplicates (1), Labels that look wrong (1)" in page
+    assert "近似重复图像（1）、可疑标签（1）" in page
+    assert '<div class="box bad">' in page
+
+
+def test_unreadable_files_are_listed_with_the_reason() -> None:
+    page = rendered(audit(unreadable=[{"path": "a/b.png", "reason": "cut short"}]))
+    assert "a/b.png" in page and "cut short" in page
+
+
+def test_a_pair_is_aligned_by_the_transformation_found() -> None:
+    pair = {"a": "benign/000.png", "b": "benign/001.png", "score": 0.9, "kind": "turned"}
+    page = rendered(audit(near_duplicates=[{**pair, "transform": TURNED}]))
+    assert "laid over the first" in page
+    found = re.search(r'transform="matrix\(([^)]+)\)"', page)
+    assert found
+    assert [float(v) for v in found[1].split()] == pytest.approx([0, -1, 1, 0, 0, 63])
+    assert 'viewBox="0 0 64 64"' in page
+    assert page.count("<svg") == 1
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        None,
+        [[1, 0, 0], [0, 1, 0]],
+        [[0, 0, 0], [0, 0, 0]],
+        [[1, 0], [0, 1]],
+        [[float("nan"), 0, 0], [0, 1, 0]],
+    ],
+)
+def test_a_map_that_says_nothing_draws_nothing(transform: Any) -> None:
+    assert laid_over(transform) == ""
+
+
+def test_the_matrix_undoes_the_transformation() -> None:
+    rng = np.random.default_rng(0)
+    forth = np.array([[1.1, -0.3, 12.0], [0.25, 0.9, -7.0]])
+    a, b, c, d, e, f = (float(v) for v in laid_over(forth.tolist()).split())
+    for x, y in rng.random((20, 2)) * 500:
+        u, v = forth @ [x, y, 1]
+        assert (a * u + c * v + e, b * u + d * v + f) == pytest.approx((x, y), abs=0.02)
+
+
+def test_near_duplicates_come_nearest_first() -> None:
+    pairs = [
+        {"a": f"benign/{i:03d}.png", "b": "benign/000.png", "score": s, "kind": ""}
+        for i, s in ((1, 0.2), (2, 0.9), (3, 0.5))
+    ]
+    assert pictures(rendered(audit(near_duplicates=pairs)))[::2] == [
+        "benign/002.png",
+        "benign/003.png",
+        "benign/001.png",
+    ]
+
+
+def test_many_findings_are_cut_and_the_rest_is_counted() -> None:
+    many = MOST_ROWS + 50
+    rows = [{"path": f"benign/{i:03d}.png", "issue": "dark", "score": 0.5} for i in range(many)]
+    asked: list[str] = []
+
+    def thumbnails(path: str) -> bytes:
+        asked.append(path)
+        return b"x"
+
+    page = render_audit_page(audit(quality=rows), manifest(many), thumbnails)
+    assert len(pictures(page)) == MOST_PICTURES == len(asked)
+    assert f"{MOST_PICTURES} of {many} are shown as pictures" in page
+    assert f"{MOST_ROWS} of {many} are listed here" in page
+    assert page.count('<td class="path">') == MOST_ROWS
+
+
+def test_a_large_set_shows_a_few_and_counts_the_rest() -> None:
+    paths = [f"benign/{i:03d}.png" for i in range(14)]
+    page = rendered(audit(exact_duplicates=[paths]), manifest(14))
+    assert len(pictures(page)) == 6 and "and 8 more in this set" in page
+
+
+def test_an_image_is_read_once_however_often_it_is_shown() -> None:
+    asked: list[str] = []
+    render_audit_page(audit(**FINDINGS), manifest(), lambda path: asked.append(path) or b"x")  # type: ignore[func-returns-value]
+    assert sorted(asked) == ["benign/000.png", "benign/001.png"]
+
+
+def test_shortcut_probes_have_interval_and_n() -> None:
+    probe = {"probe": "jpeg_quality", "auroc": 0.83, "ci95": [0.79, 0.87], "verdict": "fail"}
+    page = rendered(audit(shortcuts=[probe]))
+    assert "the JPEG compression" in page and "0.790–0.870" in page and "n=4" in page
+    del probe["ci95"]
+    with pytest.raises(DataError, match="interval"):
+        rendered(audit(shortcuts=[probe]))
+
+
+def test_names_are_never_markup() -> None:
+    evil = '<img src=x onerror=alert(1)>"/a.png'
+    known = Manifest(Path("/data/<b>x</b>"), (record(evil, "<i>l</i>"),))
+    document = audit(
+        classes={"<i>l</i>": 1},
+        quality=[{"path": evil, "issue": "<u>odd</u>", "score": 0.1}],
+        unreadable=[{"path": evil, "reason": "<script>alert(1)</script>"}],
+        passport="<b>p</b>",
+        notes=["<b>note</b>"],
+    )
+    page = render_audit_page(document, known, lambda path: None)
+    for markup in ("<img src=x", "<i>l", "<u>odd", "<script>alert", "<b>p<", "<b>note", "<b>x<"):
+        assert markup not in page
+
+
+def test_the_page_asks_for_nothing_outside_itself() -> None:
+    page = rendered(audit(**FINDINGS))
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert addresses and all(a.startswith(("#", "data:image/jpeg")) for a in addresses)
+    assert not re.search(r"https?://|url\(|@import|fetch\(", page)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    data, out = tmp_path / "data", tmp_path / "run"
+    (data / "benign").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(first).save(data / "benign/a.png")
+    Image.fromarray(np.rot90(first, -1)).save(data / "benign/b.png")
+    (data / "benign/bad.png").write_bytes(b"no picture")
+    records = tuple(record(f"benign/{name}.png") for name in ("a", "b", "bad"))
+    write_manifest(out, Manifest(data, records))
+    pair = {"a": "benign/a.png", "b": "benign/b.png", "score": 1.0, "kind": "rotated"}
+    quality = [{"path": "benign/bad.png", "issue": "damaged", "score": 1.0}]
+    document = audit(near_duplicates=[{**pair, "transform": TURNED}], quality=quality)
+    write_json(out / "audit.json", {**document, "data": str(data)})
+    return out
+
+
+def test_the_page_is_written_with_real_thumbnails(run: Path) -> None:
+    page = write_audit_page(run).read_text(encoding="utf-8")
+    found = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)"', page)
+    sizes = [Image.open(io.BytesIO(base64.b64decode(data))).size for data in found]
+    assert sizes == [(64, 64), (64, 64)]
+    assert "no picture" in page  # the damaged file, said and not fatal
+    assert (run / "audit.html").is_file()
+
+
+def test_thumbnails_are_small_and_a_missing_file_is_none(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((600, 900, 3), np.uint8)).save(tmp_path / "big.png")
+    found = thumbnail(tmp_path, "big.png")
+    assert found and Image.open(io.BytesIO(found)).size == (audit_page.SIDE, 117)
+    assert thumbnail(tmp_path, "none.png") is None
+
+
+def test_without_an_audit_there_is_no_page(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"audit\.json"):
+        write_audit_page(tmp_path)

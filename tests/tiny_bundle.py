@@ -122,10 +122,11 @@ def golden() -> dict[str, NDArray[Any]]:
 
 
 def tiny_bytes(**changes: Any) -> bytes:
-    """The bytes of the tiny model file; `onnx`, `golden`, `ood` replace parts, the rest fields."""
+    """The bytes of the tiny model file; `onnx`, `golden`, `arrays` (those of the gate) replace
+    parts, the rest fields of `bundle.json`."""
     onnx, own = changes.pop("onnx", None), changes.pop("golden", None)
-    ood = changes.pop("ood", None)
-    return bundle_bytes(info(**changes), onnx or graph(), own or golden(), CARDS, ood=ood)
+    arrays = changes.pop("arrays", None)
+    return bundle_bytes(info(**changes), onnx or graph(), own or golden(), CARDS, ood=arrays)
 
 
 def write_tiny(path: Path, **changes: Any) -> Path:

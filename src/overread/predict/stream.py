@@ -21,7 +21,7 @@ def map_ahead(
     the threads.
     """
     stream = iter(items)
-    pool = ThreadPoolExecutor(threads)
+    pool = ThreadPoolExecutor(threads, "overread-decode")
     try:
         waiting: deque[Future[Result]] = deque(
             pool.submit(work, item) for item in islice(stream, max(1, ahead))

@@ -18,7 +18,7 @@ from tiny_bundle import CARDS, golden, graph, info, tiny_bytes, write_tiny
 
 @pytest.fixture(scope="module")
 def whole() -> bytes:
-    return tiny_bytes(ood={"x": np.arange(6.0).reshape(2, 3)})
+    return tiny_bytes(arrays={"x": np.arange(6.0).reshape(2, 3)})
 
 
 def rebuilt(whole: bytes, **members: bytes) -> bytes:
@@ -44,8 +44,8 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
 
 
 def test_equal_content_gives_equal_bytes(whole: bytes) -> None:
-    assert whole == tiny_bytes(ood={"x": np.arange(6.0).reshape(2, 3)})
-    assert whole != tiny_bytes(ood={"x": np.arange(6.0).reshape(3, 2)})
+    assert whole == tiny_bytes(arrays={"x": np.arange(6.0).reshape(2, 3)})
+    assert whole != tiny_bytes(arrays={"x": np.arange(6.0).reshape(3, 2)})
 
 
 def test_any_changed_byte_is_refused(whole: bytes) -> None:

@@ -32,12 +32,17 @@ def fixed_seed() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_trace(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
+def overread_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Counters kept per user (looks at a test set) go to a scratch folder, not to the home."""
+    # Not the fixture `monkeypatch`: it would then be undone after `no_trace` has looked.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OVERREAD_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_trace(overread_home: None) -> Iterator[None]:
     """Fail a test that leaves an environment variable, a folder change or a thread behind."""
-    # Counters kept per user (looks at a test set) go to a scratch folder, not to the user's home.
-    monkeypatch.setenv("OVERREAD_HOME", str(tmp_path_factory.mktemp("home")))
     before = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     folder = Path.cwd()
     threads = set(threading.enumerate())

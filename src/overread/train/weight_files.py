@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -119,7 +120,9 @@ def _read_safetensors(path: Path) -> tuple[Tensors, WeightHints]:
 
 def _read_torch(path: Path) -> tuple[Tensors, WeightHints]:
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch on old pickle protocols
+            stored = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ConfigError(
             "is not a plain state dict: it is damaged, or holds code that would be run",

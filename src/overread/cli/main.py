@@ -14,7 +14,16 @@ from overread import __version__
 from overread.cli.output import complain
 from overread.errors import OverreadError
 
-COMMANDS: tuple[str, ...] = ("audit", "compare", "phantom", "predict", "recipes", "split", "verify")
+COMMANDS: tuple[str, ...] = (
+    "audit",
+    "compare",
+    "phantom",
+    "predict",
+    "recipes",
+    "report",
+    "split",
+    "verify",
+)
 
 app = typer.Typer(
     name="overread",

@@ -14,6 +14,7 @@ from overread.dataset.manifest import AUDIT_FILE, ImageRecord, Manifest, read_ma
 from overread.dataset.source import image_bytes
 from overread.errors import DataError, ImageRefused
 from overread.files import read_json, write_text
+from overread.pages.numbers import percent
 from overread.pages.page import data_uri, render_page
 from overread.pages.probes import FAILED, probe_name
 from overread.pages.texts import Said, say
@@ -136,6 +137,8 @@ def render_audit_page(audit: Document, manifest: Manifest, thumbnails: Thumbnail
         most_pictures=MOST_PICTURES,
         most_in_set=MOST_IN_SET,
         notes=[str(note) for note in audit.get("notes") or ()],
+        sizes=list(_sizes(audit)),
+        traps=list(_traps(audit)),
     )
 
 
@@ -236,7 +239,8 @@ def _view(path: str, record: ImageRecord | None, picture: Callable[[str], str]) 
 
 
 def laid_over(transform: Sequence[Sequence[float]] | None) -> str:
-    """The SVG matrix that draws b over a, from the 2x3 map of a's pixels to b's.
+    """The SVG matrix that draws b over a, from the 2x3 map of a's pixels to b's
+    (x right, y down, the centre of the first pixel at 0, 0).
 
     Returns "" without a map, for one that cannot be inverted, and for the identity, which would
     show the same picture again.
@@ -248,7 +252,10 @@ def laid_over(transform: Sequence[Sequence[float]] | None) -> str:
         return ""
     if abs(np.linalg.det(forth[:, :2])) < 1e-9 or np.allclose(forth, [[1, 0, 0], [0, 1, 0]]):
         return ""
-    back = np.linalg.inv(np.vstack([forth, [0, 0, 1]]))
+    # The map counts from the centre of the first pixel, SVG from its corner.
+    corner, centre = np.eye(3), np.eye(3)
+    corner[:2, 2], centre[:2, 2] = 0.5, -0.5
+    back = np.linalg.inv(corner @ np.vstack([forth, [0, 0, 1]]) @ centre)
     return " ".join(f"{back[i, j]:.6g}" for j in range(3) for i in range(2))
 
 
@@ -266,7 +273,30 @@ def _verdict(audit: Document, findings: Sequence[Finding]) -> tuple[Said, ...]:
     key = verdict if verdict in ("clean", "warnings", "blocked") else "unknown"
     images, classes = int(audit.get("images") or 0), len(audit.get("classes") or {})
     lead = say(f"audit.verdict_{key}", images=f"{images:,}", classes=classes)
-    return (lead, say("audit.found", list=counted)) if counted else (lead,)
+    also = "audit.noted" if key == "clean" else "audit.found"
+    return (lead, say(also, list=counted)) if counted else (lead,)
+
+
+def _sizes(audit: Document) -> Iterator[Said]:
+    """What `findings` says of too few or uneven images."""
+    for found in audit.get("findings") or ():
+        values = found.get("values") or {}
+        if found["check"] == "imbalance":
+            yield say("size.imbalance", ratio=f"{float(found['count']):.1f}")
+        elif found["check"] == "small_class":
+            yield say("size.small_class", name=values.get("label", ""), n=found["count"])
+        elif found["check"] == "small_test":
+            low = percent(float(values.get("low", 0)), 0)
+            yield say("size.small_test", n=values.get("n", found["count"]), low=low)
+
+
+def _traps(audit: Document) -> Iterator[tuple[str, str, str]]:
+    """(English, Chinese, where published) of the known traps of a known data set."""
+    for found in audit.get("findings") or ():
+        if found["check"] == "known_trap":
+            english = str(found["message"])
+            chinese = str((found.get("values") or {}).get("text_zh") or english)
+            yield english, chinese, str(found.get("advice", ""))
 
 
 def _shortcuts(audit: Document) -> Iterator[dict[str, Any]]:

@@ -104,7 +104,9 @@ def _words(value: Any) -> str:
         return ", ".join(f"{key} {_words(part)}" for key, part in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_words, value))
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _supply(*names: str) -> Iterator[Line]:
@@ -113,11 +115,13 @@ def _supply(*names: str) -> Iterator[Line]:
 
 def _details(files: RunFiles) -> Iterator[Line]:
     yield _first(files, "recipe", "plan.json:recipe.name", "plan.json:recipe")
-    yield _first(
-        files, "network", "plan.json:network", "plan.json:recipe.network", "plan.json:model"
-    )
-    yield _first(files, "parameters", "plan.json:parameters")
-    yield _first(files, "trainable", "plan.json:trainable")
+    yield _first(files, "network", "plan.json:recipe.model.name", "plan.json:recipe.model.kind")
+    yield _first(files, "parameters", "plan.json:recipe.parameters.total")
+    yield _first(files, "trainable", "plan.json:recipe.parameters.trainable")
+    yield _first(files, "weights", "plan.json:weights")
+    yield _first(files, "scratch", "plan.json:from_scratch")
+    yield _first(files, "epochs", "plan.json:epochs")
+    yield _first(files, "precision", "plan.json:precision")
     yield _first(files, "seed", "plan.json:seed")
     yield _first(files, "versions", "plan.json:versions")
     yield _first(files, "command", "plan.json:command")

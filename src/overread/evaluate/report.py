@@ -108,13 +108,14 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
         "prevalences": PREVALENCES,
         "predictive": _predictive,
         "failed": FAILED,
-        "subgroups": _subgroups(files.metrics or {}, part),
+        "subgroups": _subgroups(part),
         "shortcuts": _shortcuts(shortcuts, (files.audit or {}).get("images")),
         "mistakes": _pictures(files.mistakes),
         "mistake_rows": _mistake_rows(files),
         "split_rows": _split_rows(files.certificate),
         "price": _price((files.metrics or {}).get("leak_price")),
         "settings": tuple(_settings(files.plan or {})),
+        "reasons": (files.plan or {}).get("reasons") or (),
         "versions": (files.plan or {}).get("versions") or {},
         "command": (files.plan or {}).get("command") or "",
         "looks": (files.metrics or {}).get("test_looks"),
@@ -196,16 +197,13 @@ def _predictive(row: Mapping[str, Any], prevalence: float) -> list[tuple[float, 
     return list(zip(*(ppv_npv(a, b, prevalence) for a, b in ends), strict=True))
 
 
-def _subgroups(metrics: Mapping[str, Any], part: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of every subgroup with the figures it has: {column, value, n, estimates, flagged}."""
-    rows = []
-    for column, groups in (metrics.get("subgroups") or part.get("subgroups") or {}).items():
-        for value, row in groups.items():
-            estimates = {
-                name: row[name] for name in ("balanced_accuracy", "macro_auroc") if name in row
-            }
-            rows.append({"column": column, "value": value, **row, "estimates": estimates})
-    return rows
+def _subgroups(part: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a subgroup: {column, value, gap in macro AUROC to all others, and its figures}."""
+    return [
+        {**row, "column": column, "value": value, "gap": (row.get("gap") or {}).get("macro_auroc")}
+        for column, values in (part.get("subgroups") or {}).items()
+        for value, row in values.items()
+    ]
 
 
 def _shortcuts(probes: Sequence[Mapping[str, Any]], images: object) -> list[dict[str, Any]]:
@@ -285,7 +283,7 @@ def _price(price: Mapping[str, Any] | None) -> list[PriceRow]:
 def _settings(plan: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """plan.json as (dotted name, value), without what has a place of its own."""
     for name, value in plan.items():
-        if not prefix and name in ("schema_version", "versions", "command"):
+        if not prefix and name in ("schema_version", "versions", "command", "reasons"):
             continue
         if isinstance(value, Mapping):
             yield from _settings(value, f"{prefix}{name}.")

@@ -135,7 +135,9 @@ def test_a_pair_is_aligned_by_the_transformation_found() -> None:
     assert "laid over the first" in page
     found = re.search(r'transform="matrix\(([^)]+)\)"', page)
     assert found
-    assert [float(v) for v in found[1].split()] == pytest.approx([0, -1, 1, 0, 0, 63])
+    assert [float(v) for v in found[1].split()] == pytest.approx(
+        [0, -1, 1, 0, 0, 64]
+    )  # corners, not pixel centres
     assert 'viewBox="0 0 64 64"' in page
     assert page.count("<svg") == 1
 
@@ -159,8 +161,8 @@ def test_the_matrix_undoes_the_transformation() -> None:
     forth = np.array([[1.1, -0.3, 12.0], [0.25, 0.9, -7.0]])
     a, b, c, d, e, f = (float(v) for v in laid_over(forth.tolist()).split())
     for x, y in rng.random((20, 2)) * 500:
-        u, v = forth @ [x, y, 1]
-        assert (a * u + c * v + e, b * u + d * v + f) == pytest.approx((x, y), abs=0.02)
+        u, v = forth @ [x, y, 1] + 0.5
+        assert (a * u + c * v + e, b * u + d * v + f) == pytest.approx((x + 0.5, y + 0.5), abs=0.02)
 
 
 def test_near_duplicates_come_nearest_first() -> None:
@@ -210,6 +212,33 @@ def test_shortcut_probes_have_interval_and_n() -> None:
     del probe["ci95"]
     with pytest.raises(DataError, match="interval"):
         rendered(audit(shortcuts=[probe]))
+
+
+def test_sizes_and_known_traps_are_told_in_both_languages() -> None:
+    found = [
+        {"check": "imbalance", "severity": "warn", "count": 7.3, "message": "", "values": {}},
+        {"check": "small_class", "count": 4, "message": "", "values": {"label": "rare"}},
+        {"check": "small_test", "count": 45, "message": "", "values": {"n": 45, "low": 0.7514}},
+        {
+            "check": "known_trap",
+            "count": 1,
+            "message": "No patient numbers.",
+            "advice": "Published: someone",
+            "values": {"text_zh": "没有患者标识。"},
+        },
+    ]
+    page = rendered(audit(findings=found, passport="busi", verdict="warnings"))
+    assert (
+        "45 independent images cannot tell 75% from 90%" in page and "无法区分 75% 与 90%" in page
+    )
+    assert "7.3 times" in page and "<b>rare</b> has 4" in page
+    assert "No patient numbers." in page and "没有患者标识。" in page and "someone" in page
+
+
+def test_a_clean_verdict_with_notes_does_not_contradict_itself() -> None:
+    rows = [{"path": "benign/000.png", "issue": "burned_in_text", "score": 5.0}]
+    page = rendered(audit(quality=rows))
+    assert "Noted all the same: Image quality (1)." in page and "Found:" not in page
 
 
 def test_names_are_never_markup() -> None:

@@ -126,8 +126,8 @@ def _audit(counts: dict[str, int]) -> dict[str, object]:
         ],
         "conflicting_labels": [],
         "shortcuts": [
-            {"probe": "image_size", "auroc": 0.83, "ci95": [0.79, 0.87], "verdict": "fail"},
-            {"probe": "border", "auroc": 0.55, "ci95": [0.49, 0.61], "verdict": "pass"},
+            {"probe": "size_aspect", "auroc": 0.83, "ci95": [0.79, 0.87], "verdict": "shortcut"},
+            {"probe": "border_pixels", "auroc": 0.55, "ci95": [0.49, 0.61], "verdict": "clean"},
         ],
         "passport": "BUSI",
         "verdict": "warnings",
@@ -136,12 +136,18 @@ def _audit(counts: dict[str, int]) -> dict[str, object]:
 
 def _plan() -> dict[str, object]:
     return {
-        "recipe": {"name": "auto", "network": "mobilenetv2_100", "input": [224, 224]},
-        "parameters": 2_227_715,
-        "trainable": 3_843,
+        "recipe": {
+            "name": "auto",
+            "model": {"kind": "timm", "name": "mobilenetv2_100", "frozen": True},
+            "parameters": {"total": 2_227_715, "trainable": 3_843},
+            "input": {"height": 224, "width": 224},
+        },
+        "weights": "mobilenetv2_100.safetensors",
+        "from_scratch": False,
+        "precision": "fp32",
         "epochs": 30,
-        "batch": 32,
         "seed": 0,
+        "reasons": ["Input of 224 x 224: half of the images are 471 high."],
         "versions": {"overread": "0.1.0", "python": "3.12.3", "torch": "2.15.0"},
         "command": "overread train data --out run --seed 0",
     }

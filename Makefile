@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test lint types imports bench light wheel clean
+.PHONY: setup demo test lint types imports light system bench clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,17 @@ types: setup
 
 imports: setup
 	$(BIN)/lint-imports
+
+# The wheel alone, without the training extra, in an environment of its own, answering with a model.
+light: setup demo-run/model.overread
+	$(PY) tests/install/light_install.py demo-run/model.overread
+
+demo-run/model.overread:
+	$(MAKE) demo
+
+# What CI installs beside Python: a browser for the page tests. Needs root.
+system:
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium fonts-noto-cjk >/dev/null; }
 
 bench: setup
 	$(PY) -m benchmarks.recipes

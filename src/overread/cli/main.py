@@ -17,11 +17,14 @@ from overread.errors import OverreadError
 COMMANDS: tuple[str, ...] = (
     "audit",
     "compare",
+    "demo",
+    "evaluate",
     "phantom",
     "predict",
     "recipes",
     "report",
     "split",
+    "train",
     "verify",
 )
 

@@ -24,3 +24,17 @@ def print_json(document: Mapping[str, Any], *, indent: int | None = 2) -> None:
 def complain(message: str) -> None:
     """One line on standard error."""
     sys.stderr.write(f"overread: {message}\n")
+
+
+def show_estimates(part: Mapping[str, Any]) -> None:
+    """Print the headline figures of one part of metrics.json, each with its interval."""
+    console.print(f"\nTest part: {part['n']} images, {part['groups']} patients or groups")
+    for name in ("accuracy", "balanced_accuracy", "macro_auroc"):
+        found = part.get(name) or {}
+        if found.get("value") is None:
+            continue
+        low, high = found["ci95"]
+        title = name.replace("_", " ").replace("auroc", "AUROC")
+        console.print(f"  {title:18} {found['value']:.3f} (95 % interval {low:.3f} to {high:.3f})")
+    coverage = part["answered"]["coverage"]["value"]
+    console.print(f"  {'answered':18} {coverage:.0%} of the images; the rest is for a person")

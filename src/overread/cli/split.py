@@ -46,7 +46,7 @@ def split(
 
     document = run_split(
         run,
-        ratio=_ratio(ratio),
+        ratio=parse_ratio(ratio),
         seed=seed,
         folds=folds,
         policy=policy.value,
@@ -70,7 +70,8 @@ def split(
         console.print(f"{document['groups']} groups, none in two parts. Next: overread train")
 
 
-def _ratio(text: str) -> tuple[float, float, float]:
+def parse_ratio(text: str) -> tuple[float, float, float]:
+    """The three parts of train:val:test; bad usage (exit code 2) if it is not that."""
     try:
         train, val, test = (float(part) for part in text.split(":"))
     except ValueError:

@@ -1,0 +1,46 @@
+"""`overread evaluate`: a model judged on other labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overread.cli.output import JsonFlag, console, print_json, show_estimates
+from overread.errors import ConfigError
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model.overread file.")],
+    data: Annotated[Path, typer.Argument(help="Labelled images, as for `overread audit`.")],
+    out: Annotated[Path, typer.Option(help="New folder for the result.")],
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="A class of DATA and the model's name for it: 'Others=benign'."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this part of DATA.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Judge a model on labelled images it was not made from (external test).
+
+    Leaves predictions.csv, metrics.json and report.html in OUT, with the drop against the model's
+    own test figures.
+    """
+    from overread.predict.external import evaluate as judge
+
+    labels = {}
+    for text in map_ or ():
+        theirs, sign, ours = text.partition("=")
+        if not sign:
+            raise ConfigError(f"'{text}' is no pair", where="--map", hint="Write 'theirs=ours'.")
+        labels[theirs.strip()] = ours.strip()
+    metrics = judge(model, data, out, labels=labels, split=split)
+    if json:
+        print_json(metrics)
+        return
+    show_estimates(metrics["test"])
+    for name, found in metrics["drop"].items():
+        low, high = found["ci95"]
+        console.print(f"  {name} fell by {found['value']:+.3f} ({low:+.3f} to {high:+.3f})")
+    console.print(f"\nReport  {out / 'report.html'}")

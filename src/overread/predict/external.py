@@ -1,0 +1,115 @@
+"""A model judged on other labelled images: an external test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from overread.bundle.format import BundleInfo
+from overread.dataset.groups import group_records
+from overread.dataset.manifest import ImageRecord, Manifest, write_manifest
+from overread.dataset.scan import scan
+from overread.errors import DataError, did_you_mean
+from overread.evaluate.looks import count_look, hash_of_test_set
+from overread.evaluate.predictions import write_predictions
+from overread.evaluate.recompute import recompute
+from overread.evaluate.report import write_report
+from overread.files import sha256_file, write_json
+from overread.predict.labelled import predict_records
+from overread.predict.pictures import write_mistakes
+from overread.predict.predictor import load
+
+DROPPED = ("accuracy", "balanced_accuracy", "macro_auroc", "macro_f1", "mcc")
+
+
+def evaluate(
+    model: Path,
+    data: Path,
+    out: Path,
+    *,
+    labels: Mapping[str, str] | None = None,
+    split: str | None = None,
+) -> dict[str, Any]:
+    """Judge the bundle `model` on the labelled images of DATA; returns the metrics.json document.
+
+    Leaves manifest.csv, predictions.csv, metrics.json, the worst mistakes and report.html in OUT.
+    `labels` maps DATA's class names to the model's; `split` takes only that part of DATA. Every
+    image counts as a test image, and patients and byte-identical files as one group.
+
+    Raises:
+        DataError: a label is not one of the model's, or no image can be read.
+        BundleError: the model cannot be used.
+    """
+    predictor = load(model)
+    out = Path(out)
+    if any((out / name).exists() for name in ("predictions.csv", "checkpoints")):
+        raise DataError("holds a run already", where=out, hint="Name a new folder with --out.")
+    found = scan(Path(data), min_classes=1)
+    records = _test_records(found, predictor.info, labels or {}, split)
+    manifest = found.with_records(group_records(records, ()))
+    table, failures = predict_records(predictor, manifest.root, manifest.records)
+    write_manifest(out, manifest)
+    write_predictions(out / "predictions.csv", table)
+    looks = count_look(hash_of_test_set(table), sha256_file(out / "predictions.csv"))
+    metrics = {
+        **recompute(out),
+        "test_looks": looks,
+        "model": predictor.model,
+        "data": str(manifest.root),
+        "unreadable": [{"path": path, "reason": reason} for path, reason in failures],
+    }
+    metrics["drop"] = drop_against(predictor.info, metrics["test"])
+    write_json(out / "metrics.json", metrics)
+    write_mistakes(predictor, manifest.root, table, out / "figures" / "mistakes")
+    write_report(out)
+    return metrics
+
+
+def drop_against(info: BundleInfo, external: Mapping[str, Any]) -> dict[str, Any]:
+    """By how much each figure fell from the model's own test part: {"value", "ci95"} of each.
+
+    The two samples are independent, so the interval's half-widths add as squares (Newcombe 1998,
+    Stat Med 17:873, method 10).
+    """
+    found = {}
+    for name in DROPPED:
+        inside, outside = (info.results or {}).get(name), external.get(name)
+        if inside is None or inside.ci95 is None or not outside or outside["value"] is None:
+            continue
+        own, (own_low, own_high) = inside.value, inside.ci95
+        new, (new_low, new_high) = outside["value"], outside["ci95"]
+        drop = own - new
+        low = drop - ((own - own_low) ** 2 + (new_high - new) ** 2) ** 0.5
+        high = drop + ((own_high - own) ** 2 + (new - new_low) ** 2) ** 0.5
+        found[name] = {"value": drop, "ci95": [low, high]}
+    return found
+
+
+def _test_records(
+    manifest: Manifest, info: BundleInfo, labels: Mapping[str, str], split: str | None
+) -> tuple[ImageRecord, ...]:
+    unknown = [name for name in labels if name not in manifest.classes]
+    if unknown:
+        raise DataError(
+            f"no image is labelled '{unknown[0]}'",
+            where="--map",
+            hint=did_you_mean(unknown[0], manifest.classes),
+        )
+    chosen = [r for r in manifest.records if split in (None, r.split)]
+    if not chosen:
+        raise DataError(f"has no part '{split}'", where=manifest.root, hint="Leave out --split.")
+    return tuple(replace(r, label=_mapped(r, info, labels), split="test") for r in chosen)
+
+
+def _mapped(record: ImageRecord, info: BundleInfo, labels: Mapping[str, str]) -> str:
+    names = [labels.get(name, name) for name in record.labels]
+    for name in names:
+        if name not in info.classes:
+            raise DataError(
+                f"the label '{name}' is not one of the model's ({', '.join(info.classes)})",
+                where=record.path,
+                hint=f"Say what it is called there: --map '{name}={info.classes[0]}'.",
+            )
+    return "|".join(sorted(set(names)))

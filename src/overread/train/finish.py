@@ -1,0 +1,202 @@
+"""From a fitted network to what a run leaves: bundle, predictions, metrics, report."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.bundle.format import (
+    BundleInfo,
+    Calibration,
+    DataFingerprint,
+    Estimate,
+    Heatmap,
+    Preprocess,
+)
+from overread.bundle.write import write_bundle
+from overread.dataset.manifest import Manifest
+from overread.dataset.split import CERTIFICATE_FILE
+from overread.evaluate.card import write_cards
+from overread.evaluate.looks import count_look, hash_of_test_set
+from overread.evaluate.predictions import write_predictions
+from overread.evaluate.recompute import recompute
+from overread.evaluate.report import write_report
+from overread.files import read_json, sha256_file, write_json
+from overread.predict.heatmap import fit_scale
+from overread.predict.labelled import predict_records, select_split
+from overread.predict.pictures import write_mistakes
+from overread.predict.predictor import load
+from overread.predict.selftest import versions
+from overread.predict.session import Session
+from overread.train.data import Part, load_part
+from overread.train.decisions import Decisions, settle
+from overread.train.export import export_classifier
+from overread.train.fit import FitResult, load_best
+from overread.train.golden import drawn, golden_inputs
+from overread.train.parity import check_parity, odd_images
+from overread.train.plan import PLAN_FILE, Plan
+
+MODEL_FILE = "model.overread"
+FINAL_FILES = (MODEL_FILE, "predictions.csv", "metrics.json", "report.html")
+HEADLINE = ("accuracy", "balanced_accuracy", "macro_auroc", "macro_f1", "mcc", "nll", "brier")
+SCALE_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Built:
+    """The graph and everything that goes into a bundle beside the results."""
+
+    info: BundleInfo
+    onnx: bytes
+    golden: dict[str, NDArray[np.generic]]
+    ood: dict[str, NDArray[np.generic]] | None
+
+
+def finish(
+    run: Path, manifest: Manifest, plan: Plan, result: FitResult, *, command: str = ""
+) -> dict[str, Any]:
+    """Leave model.overread, predictions.csv, metrics.json, report.html and the cards in RUN.
+
+    Returns the metrics.json document. Raises BundleError when the exported graph does not answer
+    as the network does.
+    """
+    _note_origin(run, result, command)
+    built = build(run, manifest, plan)
+    model = run / MODEL_FILE
+    with tempfile.TemporaryDirectory(dir=run, prefix=".building-") as folder:
+        draft = Path(folder) / MODEL_FILE
+        _write(draft, built, {"en": "", "zh": ""})
+        metrics = _judge(run, manifest, draft)
+    results = {
+        name: Estimate(value=found["value"], ci95=tuple(found["ci95"]))
+        for name in HEADLINE
+        if (found := metrics["test"].get(name)) and found["value"] is not None and found["ci95"]
+    }
+    english, chinese = write_cards(run)
+    info = built.info.model_copy(update={"results": results})
+    _write(model, Built(info, built.onnx, built.golden, built.ood), {"en": english, "zh": chinese})
+    write_report(run)
+    return metrics
+
+
+def build(run: Path, manifest: Manifest, plan: Plan) -> Built:
+    """Settle thresholds, export the best network and check the export against it."""
+    network = load_best(run)
+    train, val = (_part(run, manifest, plan, split) for split in ("train", "val"))
+    decisions = settle(
+        network, train, val, confidence=plan.recipe.confidence_threshold, seed=plan.seed
+    )
+    onnx = export_classifier(network, plan.preprocess, decisions.calibration)
+    info = _info(run, plan, decisions)
+    pictures = drawn(32, plan.preprocess.height, plan.preprocess.width, plan.seed)
+    pictures += list(val.images.take(np.arange(min(32, len(val)))))
+    check_parity(network, onnx, odd_images(pictures), info, decisions.calibration)
+    golden = golden_inputs(plan.preprocess)
+    session = Session(onnx, info.tensors)
+    images = golden["image"].astype(np.uint8, copy=False)
+    (golden["probabilities"],) = session.run(images, [info.tensors.probabilities])
+    info = info.model_copy(update={"heatmap": Heatmap(scale=_heatmap_scale(session, info, val))})
+    gate = None if decisions.gate is None else decisions.gate[0].arrays()
+    return Built(info, onnx, golden, gate)
+
+
+def _part(run: Path, manifest: Manifest, plan: Plan, split: str) -> Part:
+    return load_part(
+        manifest,
+        split,
+        plan.classes,
+        plan.preprocess,
+        run / "cache",
+        multilabel=plan.multilabel,
+        threads=plan.threads,
+    )
+
+
+def _heatmap_scale(session: Session, info: BundleInfo, val: Part) -> float:
+    """Full strength of the heat map: that of the clearest validation images."""
+    maxima: list[float] = []
+    for start in range(0, min(SCALE_IMAGES, len(val)), 16):
+        rows = np.arange(start, min(start + 16, len(val)))
+        names = [info.tensors.probabilities, str(info.tensors.heatmap)]
+        scores, maps = session.run(val.images.take(rows), names)
+        maxima += maps[np.arange(len(rows)), scores.argmax(axis=1)].max(axis=(1, 2)).tolist()
+    return fit_scale(maxima)
+
+
+def _info(run: Path, plan: Plan, decisions: Decisions) -> BundleInfo:
+    certificate = read_json(run / CERTIFICATE_FILE)
+    return BundleInfo(
+        name=run.resolve().name,
+        version="1",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        recipe=plan.recipe.name,
+        classes=plan.classes,
+        multilabel=plan.multilabel,
+        preprocess=Preprocess.of(plan.preprocess),
+        calibration=Calibration.of(decisions.calibration),
+        operating_point=decisions.operating_point,
+        conformal=decisions.conformal,
+        ood=None if decisions.gate is None else decisions.gate[1],
+        data=DataFingerprint(
+            images=int(certificate["images"]),
+            groups=int(certificate["groups"]),
+            manifest_sha256=str(certificate["manifest_sha256"]),
+            policy=str(certificate["method"]),
+            leaky=bool(certificate["leaky"]),
+        ),
+        versions=versions() | _training_versions(),
+    )
+
+
+def _training_versions() -> dict[str, str]:
+    import lightning
+    import timm
+    import torch
+
+    return {
+        "torch": str(torch.__version__),
+        "timm": str(timm.__version__),
+        "lightning": str(lightning.__version__),
+    }
+
+
+def _write(path: Path, built: Built, cards: dict[str, str]) -> None:
+    write_bundle(path, built.info, built.onnx, built.golden, cards, ood=built.ood)
+
+
+def _judge(run: Path, manifest: Manifest, model: Path) -> dict[str, Any]:
+    """Run the bundle itself over validation and test images, and evaluate what it says."""
+    predictor = load(model)
+    records = tuple(select_split(manifest.records, "val", "test"))
+    table, _ = predict_records(predictor, manifest.root, records, title="Validation and test")
+    write_predictions(run / "predictions.csv", table)
+    looks = count_look(hash_of_test_set(table), sha256_file(run / "predictions.csv"))
+    metrics = {**recompute(run), "test_looks": looks}
+    write_json(run / "metrics.json", metrics)
+    write_mistakes(predictor, manifest.root, table.select("test"), run / "figures" / "mistakes")
+    return metrics
+
+
+def _note_origin(run: Path, result: FitResult, command: str) -> None:
+    """Add to plan.json what was run, with what, and what came of it."""
+    path = run / PLAN_FILE
+    document = read_json(path)
+    document.pop("schema_version")
+    document["command"] = command
+    document["versions"] = versions() | _training_versions()
+    document["result"] = {
+        "best_epoch": result.best_epoch,
+        "metric": result.metric,
+        "best_metric": result.best_metric,
+        "epochs_run": result.epochs_run,
+        "seconds": round(result.seconds, 1),
+        "images_per_s": round(result.images_per_s, 1),
+        "stopped_early": result.stopped_early,
+    }
+    write_json(path, document)

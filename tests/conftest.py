@@ -51,7 +51,9 @@ def no_trace(overread_home: None) -> Iterator[None]:
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     # Set by torch, Lightning or OpenCV when they are first imported.
     changed = {
-        n for n in changed if not n.startswith(("TORCH", "KMP_", "OPENCV", "QT_", "LD_", "PL_"))
+        n
+        for n in changed
+        if not n.startswith(("TORCH", "PYTORCH_", "KMP_", "OPENCV", "QT_", "LD_", "PL_"))
     }
     assert not changed, f"left environment variables changed: {sorted(changed)}"
     assert Path.cwd() == folder, f"left the working folder at {Path.cwd()}"

@@ -33,11 +33,13 @@ _SPARE_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class CachedImages:
-    """`pixels` (n, H, W, 3) uint8, a row for each of `records`; `unreadable` were left out.
+    """`pixels` (rows, H, W, 3) uint8 hold `records`; `unreadable` were left out.
 
-    `rows` (n,) int64 are the places of `records` in what was asked for and in `pixels.base`.
+    Left out are rows of the file too: `rows` (n,) int64 are those of `records`. `key` names the
+    file.
     """
 
+    key: str
     pixels: NDArray[np.uint8]
     rows: NDArray[np.int64]
     records: tuple[ImageRecord, ...]
@@ -83,7 +85,7 @@ def cache_images(
                 pixels[row] = result
         pixels.flush()
         _note_progress(table, min(start + _BLOCK, len(records)), refused)
-    return _result(records, pixels, refused)
+    return _result(key, records, pixels, refused)
 
 
 def cache_key(records: Sequence[ImageRecord], spec: PreprocessSpec) -> str:
@@ -140,13 +142,14 @@ def _note_progress(table: Path, done: int, refused: dict[int, str]) -> None:
 
 
 def _result(
-    records: Sequence[ImageRecord], pixels: NDArray[np.uint8], refused: dict[int, str]
+    key: str, records: Sequence[ImageRecord], pixels: NDArray[np.uint8], refused: dict[int, str]
 ) -> CachedImages:
     rows = np.array([row for row in range(len(records)) if row not in refused], dtype=np.int64)
     if len(rows) == 0:
         reason = next(iter(refused.values()), "there are none")
         raise DataError(f"no image can be read ({reason})", hint="Check the files.")
     return CachedImages(
+        key=key,
         pixels=pixels,
         rows=rows,
         records=tuple(records[row] for row in rows),

@@ -1,0 +1,59 @@
+"""From images to logits with PyTorch: validation during training, and the check of an export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from overread.train.models import Classifier
+from overread.train.precision import Name, autocast
+
+
+def predict_logits(
+    model: Classifier, images: NDArray[np.uint8], *, batch_size: int = 32, precision: Name = "fp32"
+) -> NDArray[np.float32]:
+    """(n, K) uncalibrated logits of preprocessed `images`, uint8 (n, H, W, 3)."""
+    return _run(model, model, images, batch_size, precision)
+
+
+def predict_features(
+    model: Classifier, images: NDArray[np.uint8], *, batch_size: int = 32, precision: Name = "fp32"
+) -> NDArray[np.float32]:
+    """(n, C) means of the Grad-CAM map over its places, of `images` uint8 (n, H, W, 3)."""
+
+    def pooled(batch: Tensor) -> Tensor:
+        return model.maps(batch).float().mean(dim=(2, 3))
+
+    return _run(model, pooled, images, batch_size, precision)
+
+
+def to_network(images: Tensor) -> Tensor:
+    """uint8 (N, H, W, 3) as (N, 3, H, W): the same memory, which torch calls channels last."""
+    return images.permute(0, 3, 1, 2)
+
+
+def _run(
+    model: nn.Module,
+    function: Callable[[Tensor], Tensor],
+    images: NDArray[np.uint8],
+    batch_size: int,
+    precision: Name,
+) -> NDArray[np.float32]:
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), autocast(device.type, precision):
+            rows = [
+                function(
+                    to_network(torch.from_numpy(np.array(images[a : a + batch_size])).to(device))
+                )
+                for a in range(0, len(images), batch_size)
+            ]
+    finally:
+        model.train(training)
+    return torch.cat(rows).float().cpu().numpy()

@@ -326,6 +326,18 @@ def test_animations_give_their_first_frame_and_tiff_asks() -> None:
     assert read_image(save(first, "PNG"), frame=0).facts.frames == 1
 
 
+def test_heic_gives_its_primary_picture() -> None:
+    red, green = (Image.new("RGB", (64, 64), colour) for colour in ((250, 0, 0), (0, 250, 0)))
+    container = pillow_heif.from_pillow(red)
+    container.add_from_pillow(green)
+    stream = io.BytesIO()
+    container.save(stream, quality=95, primary_index=1)
+    image = read_image(stream.getvalue())
+    assert image.facts.frames == 2
+    assert image.pixels[30, 30].argmax() == 1
+    assert read_image(stream.getvalue(), frame=0).pixels[30, 30].argmax() == 0
+
+
 def test_a_page_larger_than_the_first_is_measured_too() -> None:
     small, large = Image.new("L", (8, 8)), Image.new("L", (100, 100))
     data = save(small, "TIFF", save_all=True, append_images=[large])

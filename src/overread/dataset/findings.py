@@ -40,7 +40,7 @@ def _finding(check: Check, count: float, message: str = "", **values: Any) -> di
         "check": check.name,
         "severity": check.severity,
         "count": count,
-        "message": message or f"{count} {check.meaning}",
+        "message": message or f"{check.meaning}: {count}",
         "advice": check.advice,
         "values": values,
     }

@@ -63,6 +63,12 @@ def read_tree(files: Sequence[str], folders: Sequence[str], wrappers: Sequence[s
             f"{len(stray)} image(s) lie outside any class folder, such as '{stray[0]}'",
             hint="Move each into a folder named after its class, or give a CSV with path,label.",
         )
+    barred = next((entry.label for entry in entries if "|" in entry.label), None)
+    if barred:
+        raise DataError(
+            f"the class folder '{barred}' holds '|', which parts several labels",
+            hint="Rename the folder, or give a CSV with path,label.",
+        )
     return Tree(entries, (*notes, *_empty(levels, entries, folders)))
 
 

@@ -108,7 +108,8 @@ def read_passport(path: Path) -> Passport:
     except yaml.YAMLError as error:
         raise ConfigError(f"is not readable YAML ({error})", where=path) from error
     except ValidationError as error:
-        first = error.errors()[0]
+        # An unknown key explains the missing one, so it is told first.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         hint = ""
         if first["type"] == "extra_forbidden":

@@ -49,6 +49,7 @@ def list_images(root: Path) -> Listing:
         pending.extend(_visit(root, pending.pop(), found))
     found.images.sort()
     found.folders.sort()
+    found.links.sort()
     found.unreadable.sort(key=lambda item: item.path)
     return found
 

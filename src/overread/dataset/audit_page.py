@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from overread.dataset.manifest import AUDIT_FILE, ImageRecord, Manifest, read_manifest
+from overread.dataset.manifest import AUDIT_FILE, SPLITS, ImageRecord, Manifest, read_manifest
 from overread.dataset.source import image_bytes
 from overread.errors import DataError, ImageRefused
 from overread.files import read_json, write_text
@@ -23,7 +23,7 @@ PACKAGE = Path(__file__).parent
 SIDE = 176  # long side of a thumbnail, pixels
 MOST_PICTURES = 24  # rows shown as pictures, a finding
 MOST_ROWS = 400  # rows listed in words, a finding
-MOST_IN_SET = 6  # thumbnails of one set of copies
+MOST_IN_SET = 5  # thumbnails of one set of copies
 Document = Mapping[str, Any]
 
 
@@ -150,8 +150,8 @@ def _unreadable(audit: Document) -> Iterator[Row]:
 def _leaks(audit: Document) -> Iterator[Row]:
     for row in audit.get("leaks") or ():
         splits = row.get("splits") or ()
-        parts = tuple(splits.split("|")) if isinstance(splits, str) else tuple(splits)
-        remark = say("audit.leak_remark", parts=parts, reason=str(row.get("reason", "")))
+        parts = tuple(say(f"part.{p}") if p in SPLITS else str(p) for p in splits)
+        remark = say("audit.leak_remark", parts=parts, reason=_reason(str(row.get("reason", ""))))
         yield Row((row["a"], row["b"]), None, remark, row.get("transform"))
 
 
@@ -166,8 +166,21 @@ def _sets(field: str) -> Callable[[Document], Iterator[Row]]:
 def _near(audit: Document) -> Iterator[Row]:
     pairs = audit.get("near_duplicates") or ()
     for row in sorted(pairs, key=lambda pair: -float(pair.get("score") or 0)):
-        kind = str(row.get("kind", ""))
-        yield Row((row["a"], row["b"]), float(row["score"]), kind, row.get("transform"))
+        remark = say("audit.kind_remark", kinds=_kinds(str(row.get("kind", ""))))
+        yield Row((row["a"], row["b"]), float(row["score"]), remark, row.get("transform"))
+
+
+def _kinds(kind: str) -> tuple[Said | str, ...]:
+    """What was done to a copy ("flip+crop"), word by word."""
+    return tuple(say(f"kind.{word}") if word in KINDS else word for word in kind.split("+"))
+
+
+def _reason(reason: str) -> Said | str:
+    """Why two images belong together, as the audit writes it."""
+    if reason in ("same bytes", "same patient"):
+        return say(f"reason.{reason.replace(' ', '_')}")
+    kind = reason.removeprefix("altered copy (").removesuffix(")")
+    return say("reason.altered_copy", kinds=_kinds(kind)) if kind != reason else reason
 
 
 def _suspects(audit: Document) -> Iterator[Row]:
@@ -178,7 +191,8 @@ def _suspects(audit: Document) -> Iterator[Row]:
 
 
 def _quality(audit: Document) -> Iterator[Row]:
-    for row in audit.get("quality") or ():
+    rows = audit.get("quality") or ()
+    for row in sorted(rows, key=lambda flag: flag["issue"] in MINOR):
         issue = str(row["issue"])
         known = issue.lower().replace(" ", "_").replace("-", "_")
         remark = say(f"issue.{known}") if known in ISSUES else issue.replace("_", " ")
@@ -186,6 +200,10 @@ def _quality(audit: Document) -> Iterator[Row]:
         yield Row((row["path"],), None if score is None else float(score), remark)
 
 
+KINDS = (
+    "same-pixels", "re-encoded", "resized", "flip", "rotation", "shear", "crop", "shift", "altered",
+)  # fmt: skip
+MINOR = ("burned_in_text", "markers", "text")  # common and readable all the same: shown last
 ISSUES = (
     "blank", "blurred", "dark", "underexposed", "bright", "overexposed", "tiny", "aspect",
     "odd_aspect", "damaged", "text", "markers", "burned_in_text",
@@ -296,7 +314,7 @@ def _traps(audit: Document) -> Iterator[tuple[str, str, str]]:
         if found["check"] == "known_trap":
             english = str(found["message"])
             chinese = str((found.get("values") or {}).get("text_zh") or english)
-            yield english, chinese, str(found.get("advice", ""))
+            yield english, chinese, str(found.get("advice", "")).removeprefix("Published: ")
 
 
 def _shortcuts(audit: Document) -> Iterator[dict[str, Any]]:

@@ -177,6 +177,34 @@ def test_near_duplicates_come_nearest_first() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("reason", "english", "chinese"),
+    [
+        ("same bytes", "in training, test: identical files", "训练集、测试集：文件完全相同"),
+        ("same patient", "same patient", "同一患者"),
+        ("altered copy (flip+crop)", "altered copy (mirrored, cropped or", "镜像、裁剪或局部放大"),
+        ("something else", "something else", "something else"),
+    ],
+)
+def test_why_a_leak_is_one_is_said_in_words(reason: str, english: str, chinese: str) -> None:
+    leak = {"a": "benign/000.png", "b": "benign/001.png", "splits": ["train", "test"]}
+    page = rendered(audit(leaks=[{**leak, "reason": reason}]))
+    assert english in page and chinese in page
+
+
+def test_what_was_done_to_a_copy_is_said_in_words() -> None:
+    pair = {"a": "benign/000.png", "b": "benign/001.png", "score": 0.9}
+    page = rendered(audit(near_duplicates=[{**pair, "kind": "rotation+odd"}]))
+    assert "turned, odd" in page and "旋转、odd" in page
+
+
+def test_what_cannot_be_read_comes_before_what_merely_carries_text() -> None:
+    issues = ["burned_in_text", "blurred", "markers", "blank"]
+    rows = [{"path": f"benign/{i:03d}.png", "issue": x, "score": 1} for i, x in enumerate(issues)]
+    shown = pictures(rendered(audit(quality=rows)))
+    assert shown == [f"benign/{i:03d}.png" for i in (1, 3, 0, 2)]
+
+
 def test_many_findings_are_cut_and_the_rest_is_counted() -> None:
     many = MOST_ROWS + 50
     rows = [{"path": f"benign/{i:03d}.png", "issue": "dark", "score": 0.5} for i in range(many)]
@@ -196,7 +224,7 @@ def test_many_findings_are_cut_and_the_rest_is_counted() -> None:
 def test_a_large_set_shows_a_few_and_counts_the_rest() -> None:
     paths = [f"benign/{i:03d}.png" for i in range(14)]
     page = rendered(audit(exact_duplicates=[paths]), manifest(14))
-    assert len(pictures(page)) == 6 and "and 8 more in this set" in page
+    assert len(pictures(page)) == 5 and "and 9 more in this set" in page
 
 
 def test_an_image_is_read_once_however_often_it_is_shown() -> None:

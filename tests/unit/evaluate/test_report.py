@@ -20,6 +20,8 @@ from overread.evaluate.predictions import PredictionTable, decide, write_predict
 from overread.evaluate.prevalence import ppv_npv
 from overread.evaluate.refresh import refresh_report
 from overread.evaluate.report import write_report
+from overread.evaluate.report_rows import mistake_rows
+from overread.evaluate.run_files import load_run
 from overread.evaluate.summary import evaluate_table
 from overread.files import read_json, write_json
 
@@ -310,7 +312,7 @@ def test_a_damaged_list_of_mistakes_is_named(sample_run: Path) -> None:
 
 
 def test_mistakes_are_listed_surest_first(sample_run: Path) -> None:
-    rows = report._mistake_rows(report.load_run(sample_run))
+    rows = mistake_rows(load_run(sample_run))
     sure = [row[3] for row in rows]
     assert sure == sorted(sure, reverse=True)
     assert all(row[1] != row[2] for row in rows)

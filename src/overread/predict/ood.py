@@ -47,7 +47,7 @@ class Mahalanobis:
 @dataclass(frozen=True)
 class Neighbours:
     """Distance to the `k`-th nearest of `references` (m, D), after standardising or, where
-    `deviation` is empty, after scaling to unit length."""
+    `deviation` is empty, after taking `mean` off and scaling to unit length: by direction."""
 
     mean: Floats
     deviation: Floats
@@ -61,8 +61,9 @@ class Neighbours:
         return np.asarray(np.sqrt(np.maximum(np.partition(squares, place, axis=1)[:, place], 0.0)))
 
     def _scaled(self, x: Floats) -> Floats:
+        x = x - self.mean
         if self.deviation.size:
-            return np.asarray((x - self.mean) / self.deviation)
+            return np.asarray(x / self.deviation)
         length = np.sqrt((x * x).sum(1, keepdims=True))
         return np.asarray(x / np.maximum(length, 1e-12))
 
@@ -84,8 +85,10 @@ class Detector:
     spread: float
 
     def score(self, x: Floats) -> Floats:
-        scaled = (self.model.distance(x.astype(np.float32)) - self.centre) / self.spread
         # A feature that overflowed is as far away as can be.
+        with np.errstate(over="ignore", invalid="ignore"):
+            distance = self.model.distance(x.astype(np.float32, copy=False))
+        scaled = (distance - self.centre) / self.spread
         return np.asarray(np.nan_to_num(np.maximum(scaled, 0.0), nan=1e6, posinf=1e6))
 
 

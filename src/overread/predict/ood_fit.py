@@ -131,7 +131,7 @@ def _neighbours(name: Name, x: Floats, seed: int) -> Neighbours:
         x = x[np.random.default_rng(seed).choice(len(x), REFERENCES, replace=False)]
     mean, deviation = _standard(x)
     if name[0] == "features":  # their length says more of contrast than of kind
-        mean = deviation = np.zeros(0, np.float32)
+        deviation = np.zeros(0, np.float32)
     return Neighbours(mean, deviation, x, np.asarray(k))
 
 
@@ -140,8 +140,7 @@ def fit_mahalanobis(x: Floats) -> Mahalanobis:
     mean, deviation = _standard(x)
     z = ((x - mean) / deviation).astype(np.float64)
     count, size = z.shape
-    _, singular, axes = np.linalg.svd(z, full_matrices=False)
-    sample = singular**2 / count
+    sample, axes = _principal(z)
     shrinkage, level = ledoit_wolf(z, sample)
     variances = (1.0 - shrinkage) * sample + shrinkage * level
     keep = min(AXES, len(variances))
@@ -151,10 +150,23 @@ def fit_mahalanobis(x: Floats) -> Mahalanobis:
     return Mahalanobis(
         mean,
         deviation,
-        axes[:keep].T.astype(np.float32),
+        axes[:, :keep].astype(np.float32),
         np.maximum(variances[:keep], 1e-6).astype(np.float32),
         np.asarray(max(rest, 1e-6), np.float32),
     )
+
+
+def _principal(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Variances (r,), largest first, and directions (D, r) of centred `z` (n, D), r = min(n, D)."""
+    count, size = z.shape
+    if size <= count:
+        variances, axes = np.linalg.eigh(z.T @ z / count)
+        return np.maximum(variances[::-1], 0.0), axes[:, ::-1]
+    # With fewer images than features, their inner products are the smaller problem.
+    variances, weights = np.linalg.eigh(z @ z.T / count)
+    variances, weights = np.maximum(variances[::-1], 0.0), weights[:, ::-1]
+    axes = z.T @ weights / np.sqrt(np.maximum(variances * count, 1e-12))
+    return variances, axes
 
 
 def ledoit_wolf(z: NDArray[np.float64], eigenvalues: NDArray[np.float64]) -> tuple[float, float]:
@@ -173,8 +185,8 @@ def ledoit_wolf(z: NDArray[np.float64], eigenvalues: NDArray[np.float64]) -> tup
 def _standard(x: Floats) -> tuple[Floats, Floats]:
     deviation = x.std(0)
     # A column that never varied must not turn a rounding error into a great distance.
-    floor = 0.05 * float(deviation.mean()) + 1e-6
-    return x.mean(0).astype(np.float32), (deviation + floor).astype(np.float32)
+    floor = 0.1 * float(deviation.mean()) + 1e-6
+    return x.mean(0).astype(np.float32), np.maximum(deviation, floor).astype(np.float32)
 
 
 def _folds(groups: Sequence[str], seed: int) -> NDArray[np.intp]:

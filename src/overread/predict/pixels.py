@@ -35,7 +35,8 @@ def _describe(image: NDArray[np.uint8]) -> Floats:
     counts = np.bincount((grey.ravel() * (BINS / 256)).astype(np.intp), minlength=BINS)[:BINS]
     parts = [
         [red.mean() / 255, green.mean() / 255, blue.mean() / 255],
-        [value for c in colour for value in (np.abs(c).mean() / 32, c.std() / 32)],
+        # Logarithms, because no colour at all is another kind of image than little colour.
+        [np.log1p(value / 2) for c in colour for value in (np.abs(c).mean(), c.std())],
         np.sqrt(counts / grey.size),
         _textures(grey),
         _grid(grey, np.mean) / 128,

@@ -100,11 +100,20 @@ class PredictionFile:
     def _csv_rows(self, text: str) -> Iterator[dict[str, Any]]:
         reader = csv.reader(io.StringIO(text, newline=""))
         head = tuple(next(reader, []))
-        if head and head != self.columns:
+        if self._is_ours(text, head):
+            yield from self._whole_rows(reader)
+            return
+        if head:
             raise DataError(
                 "holds other columns", where=self.path, hint="Give another --out, or move it away."
             )
-        for values in reader:
+
+    def _is_ours(self, text: str, head: tuple[str, ...]) -> bool:
+        """Whether the header is this table's, perhaps cut short by a crash."""
+        return head == self.columns or ("\n" not in text and self._head().startswith(text))
+
+    def _whole_rows(self, rows: Iterable[list[str]]) -> Iterator[dict[str, Any]]:
+        for values in rows:
             if len(values) == len(self.columns) and len(values[-1]) == len(self.sha256):
                 yield dict(zip(self.columns, values, strict=True))
 

@@ -1,0 +1,292 @@
+"""Distances with closed forms, and a gate that comes back from its file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from overread.errors import BundleError
+from overread.predict.ood import Detector, Gate, Mahalanobis, Neighbours, joined
+from overread.predict.ood_fit import (
+    AXES,
+    Outliers,
+    Views,
+    auroc,
+    fit_gate,
+    fit_mahalanobis,
+    ledoit_wolf,
+)
+from overread.predict.outliers import MAKERS, synthetic_outliers
+from overread.predict.pixels import LENGTH, describe_pixels
+
+RNG = np.random.default_rng(0)
+
+
+def normal(count: int, size: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, size)).astype(np.float32)
+
+
+def test_mahalanobis_equals_its_definition_when_all_axes_are_kept() -> None:
+    x = normal(400, 6) @ normal(6, 6, 1) + 3
+    model = fit_mahalanobis(x)
+    z = ((x - model.mean) / model.deviation).astype(np.float64)
+    sample = np.linalg.eigvalsh(z.T @ z / len(z))
+    shrinkage, level = ledoit_wolf(z, sample)
+    covariance = (1 - shrinkage) * z.T @ z / len(z) + shrinkage * level * np.eye(6)
+    new = normal(50, 6, 2) * 4
+    t = (new - model.mean) / model.deviation
+    wanted = np.sqrt(np.einsum("ni,ij,nj->n", t, np.linalg.inv(covariance), t))
+    np.testing.assert_allclose(model.distance(new), wanted, rtol=1e-4)
+
+
+def test_shrinkage_equals_scikit_learn() -> None:
+    covariance = pytest.importorskip("sklearn.covariance")
+    for count, size in ((30, 8), (20, 60), (500, 5)):
+        x = (normal(count, size, 3) @ normal(size, size, 4)).astype(np.float64)
+        x -= x.mean(0)
+        own = np.linalg.svd(x, compute_uv=False) ** 2 / count
+        wanted = covariance.ledoit_wolf_shrinkage(x, assume_centered=True)
+        assert ledoit_wolf(x, own)[0] == pytest.approx(wanted, abs=1e-9)
+
+
+def test_fewer_images_than_features_still_measures_every_direction() -> None:
+    x = normal(30, 300)
+    model = fit_mahalanobis(x)
+    assert model.axes.shape == (300, 30)
+    inside, outside = model.distance(normal(50, 300, 5)), model.distance(normal(50, 300, 6) * 3)
+    assert np.isfinite(inside).all()
+    assert outside.min() > inside.max()
+
+
+def test_no_more_axes_than_allowed_are_kept() -> None:
+    assert fit_mahalanobis(normal(400, 300)).axes.shape == (300, AXES)
+
+
+def test_a_constant_column_is_no_reason_for_infinity() -> None:
+    x = normal(50, 4)
+    x[:, 2] = 7.0
+    found = fit_mahalanobis(x).distance(x)
+    assert np.isfinite(found).all()
+
+
+def test_neighbours_find_the_kth_nearest() -> None:
+    references = np.array([[0.0], [1.0], [3.0], [10.0]], np.float32)
+    one = np.ones(1, np.float32)
+    for k, wanted in ((1, 0.5), (2, 0.5), (3, 2.5), (9, 9.5)):
+        model = Neighbours(0 * one, one, references, np.asarray(k, np.float32))
+        assert model.distance(np.array([[0.5]], np.float32))[0] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_neighbours_by_direction_ignore_length() -> None:
+    none, origin = np.zeros(0, np.float32), np.zeros(2, np.float32)
+    model = Neighbours(origin, none, np.array([[1.0, 0.0]], np.float32), np.asarray(1, np.float32))
+    x = np.array([[5, 0], [0, 3], [-2, 0], [0, 0]], np.float32)
+    np.testing.assert_allclose(model.distance(x), [0, 2**0.5, 2, 1], atol=1e-5)
+
+
+def test_scores_are_never_negative_nor_lost_as_nan() -> None:
+    x = normal(60, 3)
+    model = fit_mahalanobis(x)
+    detector = Detector("features", model, 2.0, 0.5)
+    scores = detector.score(np.array([[0, 0, 0], [1e30, 0, 0], [np.nan, 0, 0]], np.float32))
+    assert scores[0] >= 0
+    assert (scores[1:] > 1e5).all()
+
+
+def test_joining() -> None:
+    a, b = np.array([1.0, 5.0], np.float32), np.array([3.0, 1.0], np.float32)
+    assert joined("max", [a, b]).tolist() == [3.0, 5.0]
+    assert joined("mean", [a, b]).tolist() == [2.0, 3.0]
+
+
+def both() -> Gate:
+    features, pixels = normal(80, 5), normal(80, LENGTH, 1)
+    none = np.zeros(0, np.float32)
+    return Gate(
+        (
+            Detector("features", fit_mahalanobis(features), 2.0, 1.5),
+            Detector(
+                "pixels",
+                Neighbours(pixels.mean(0), none, pixels, np.asarray(5, np.float32)),
+                0.1,
+                0.2,
+            ),
+        ),
+        "mean",
+    )
+
+
+def test_a_gate_comes_back_from_its_arrays() -> None:
+    gate = both()
+    arrays = gate.arrays()
+    assert all(array.dtype.kind in "fu" for array in arrays.values())
+    again = Gate.from_arrays(arrays)
+    assert again.join == "mean"
+    assert again.needs_features
+    views = {"features": normal(20, 5, 7), "pixels": normal(20, LENGTH, 8)}
+    np.testing.assert_allclose(again.score_views(views), gate.score_views(views), rtol=5e-3)
+    assert isinstance(again.detectors[0].model, Mahalanobis)
+
+
+@pytest.mark.parametrize("change", ["empty", "join", "no join", "kind", "view", "part"])
+def test_arrays_that_are_no_gate_are_refused(change: str) -> None:
+    arrays = both().arrays()
+    if change == "empty":
+        arrays = {}
+    elif change == "join":
+        arrays["join"] = np.frombuffer(b"sum", np.uint8)
+    elif change == "no join":
+        del arrays["join"]
+    elif change == "kind":
+        arrays["2.pixels.forest.scale"] = np.zeros(2, np.float32)
+    elif change == "view":
+        arrays["2.smell.neighbours.scale"] = np.zeros(2, np.float32)
+    else:
+        del arrays["0.features.mahalanobis.axes"]
+    with pytest.raises(BundleError, match="no out-of-distribution gate"):
+        Gate.from_arrays(arrays)
+
+
+# Pixel statistics
+
+
+def test_pixel_statistics_have_their_length_for_any_size() -> None:
+    for height, width in ((32, 32), (33, 57), (224, 224)):
+        images = RNG.integers(0, 256, (2, height, width, 3), np.uint8)
+        assert describe_pixels(images).shape == (2, LENGTH)
+        assert np.isfinite(describe_pixels(images)).all()
+    assert describe_pixels(np.zeros((0, 32, 32, 3), np.uint8)).shape == (0, LENGTH)
+
+
+def test_pixel_statistics_tell_colour_texture_and_place() -> None:
+    grey = np.repeat(RNG.integers(0, 256, (1, 64, 64, 1), np.uint8), 3, -1)
+    (plain,) = describe_pixels(grey)
+    assert plain[3:7] == pytest.approx(0, abs=1e-4)
+    tinted = grey.copy()
+    tinted[..., 0] //= 2
+    assert describe_pixels(tinted)[0][3:7].max() > 0.5
+    moved = np.roll(grey // 8 + np.linspace(0, 200, 64).astype(np.uint8)[:, None, None], 32, 1)
+    assert np.abs(describe_pixels(moved)[0] - plain).max() > 0.3
+    assert describe_pixels(np.zeros((1, 64, 64, 3), np.uint8))[0][7] == 1.0
+
+
+# Synthetic outliers
+
+
+@pytest.mark.parametrize("shape", [(96, 96, 3), (33, 47, 3), (224, 150, 3)])
+@pytest.mark.parametrize("grey", [True, False])
+def test_every_outlier_is_an_image_of_the_same_size_and_another_picture(
+    shape: tuple[int, int, int], grey: bool
+) -> None:
+    images = RNG.integers(0, 256, (2, *shape), np.uint8)
+    if grey:
+        images = np.repeat(images[..., :1], 3, -1)
+    made = synthetic_outliers(images)
+    assert set(made) == set(MAKERS)
+    for kind, outliers in made.items():
+        assert outliers.shape == images.shape, kind
+        assert outliers.dtype == np.uint8
+        assert (outliers != images).mean() > 0.2, kind
+
+
+def test_outliers_are_the_same_for_the_same_seed() -> None:
+    images = RNG.integers(0, 256, (2, 64, 64, 3), np.uint8)
+    first, again, other = (synthetic_outliers(images, seed) for seed in (1, 1, 2))
+    for kind in first:
+        np.testing.assert_array_equal(first[kind], again[kind])
+    assert any((first[kind] != other[kind]).any() for kind in first)
+
+
+# Fitting
+
+
+def planted(
+    seed: int, *, blind: str = ""
+) -> tuple[Views, list[str], Outliers, Views, dict[str, Views]]:
+    """Known images around 0, outliers shifted; in the view `blind` outliers look like the known."""
+    rng = np.random.default_rng(seed)
+
+    def views(count: int, shift: float) -> Views:
+        seen = {
+            name: rng.normal(0.0 if name == blind else shift, 1.0, (count, size))
+            for name, size in (("pixels", 12), ("features", 20))
+        }
+        return Views(*(seen[name].astype(np.float32) for name in ("pixels", "features")))
+
+    made = views(150, 2.5)
+    outliers = Outliers(made, np.repeat(["a", "b", "c"], 50), np.tile(np.arange(50), 3))
+    groups = [f"patient{row // 3}" for row in range(300)]
+    return views(300, 0.0), groups, outliers, views(2000, 0.0), {"far": views(500, 2.5)}
+
+
+@pytest.mark.parametrize("blind", ["features", "pixels"])
+def test_the_view_that_sees_the_outliers_is_chosen(blind: str) -> None:
+    known, groups, outliers, new, strange = planted(0, blind=blind)
+    gate, about = fit_gate(known, groups, outliers)
+    scores = gate.score_views(new.mapping())
+    assert auroc(scores, gate.score_views(strange["far"].mapping())) > 0.99
+    seeing = "pixels" if blind == "features" else "features"
+    assert seeing in about.method
+    assert about.tried[about.method] == max(about.tried.values())
+    assert max(v for k, v in about.tried.items() if k.startswith(blind)) < 0.7
+
+
+def test_the_stated_share_of_new_images_passes() -> None:
+    shares = []
+    for seed in range(6):
+        known, groups, outliers, new, _ = planted(seed)
+        gate, about = fit_gate(known, groups, outliers, accept=0.95, seed=seed)
+        assert 0.94 <= about.accepted <= 0.98
+        shares.append(float((gate.score_views(new.mapping()) <= about.threshold).mean()))
+    assert 0.93 <= np.mean(shares) <= 0.98
+    assert min(shares) > 0.89
+
+
+def test_the_limit_is_that_of_images_the_network_was_not_trained_on() -> None:
+    """Features of training images lie closer together; the limit must not come from them."""
+    known, groups, outliers, new, _ = planted(1)
+    held_out = np.arange(300) >= 150
+    assert known.features is not None
+    tight = np.where(held_out[:, None], known.features, known.features * np.float32(0.3))
+    gate, about = fit_gate(Views(known.pixels, tight), groups, outliers, held_out=held_out)
+    assert (gate.score_views(new.mapping()) <= about.threshold).mean() > 0.93
+
+
+def test_copies_of_one_patient_do_not_vouch_for_each_other() -> None:
+    """With 10 copies of 30 images, distances to own copies are 0; new images are farther away."""
+    known, _, outliers, new, _ = planted(2)
+    assert known.features is not None
+    rows = np.repeat(np.arange(30), 10)
+    copies = known.rows(rows)
+    made = Outliers(outliers.views, outliers.kinds, outliers.origins)
+    by_patient, about = fit_gate(copies, [f"p{row}" for row in rows], made)
+    kept = (by_patient.score_views(new.mapping()) <= about.threshold).mean()
+    naive, about_naive = fit_gate(copies, [str(n) for n in range(300)], made)
+    naive_kept = (naive.score_views(new.mapping()) <= about_naive.threshold).mean()
+    assert kept > 0.85
+    assert kept >= naive_kept
+
+
+def test_without_features_pixels_alone_are_a_gate() -> None:
+    known, groups, outliers, _, strange = planted(3)
+    bare = Outliers(Views(outliers.views.pixels), outliers.kinds, outliers.origins)
+    gate, about = fit_gate(Views(known.pixels), groups, bare)
+    assert not gate.needs_features
+    assert about.dimension == 0
+    far = gate.score_views({"pixels": strange["far"].pixels})
+    assert (far > about.threshold).mean() > 0.9
+
+
+def test_the_same_seed_gives_the_same_gate() -> None:
+    known, groups, outliers, _, _ = planted(4)
+    first, again = (fit_gate(known, groups, outliers, seed=5) for _ in range(2))
+    assert first[1] == again[1]
+    for name, array in first[0].arrays().items():
+        np.testing.assert_array_equal(array, again[0].arrays()[name])
+
+
+def test_auroc_counts_ties_half() -> None:
+    ones = np.ones(4, np.float32)
+    assert auroc(ones, ones) == 0.5
+    assert auroc(ones, ones + 1) == 1.0
+    assert auroc(np.array([0, 2], np.float32), np.array([1], np.float32)) == 0.5

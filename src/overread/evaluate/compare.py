@@ -17,7 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from overread.errors import DataError
-from overread.evaluate.differences import correlation, difference, excludes_zero
+from overread.evaluate.differences import excludes_zero, paired_difference
 from overread.evaluate.estimates import (
     HEADLINES,
     Sample,
@@ -27,11 +27,14 @@ from overread.evaluate.estimates import (
     with_intervals,
 )
 from overread.evaluate.intervals import Estimate, tidy
+from overread.evaluate.limits import Limits
 from overread.evaluate.predictions import PredictionTable, read_predictions
 
 Floats = NDArray[np.float64]
 RESAMPLES = 2000
 FILE = "predictions.csv"
+UNBALANCED = ("nll", "brier", "ece")  # means over all images, whatever their class
+REACH = {"mcc": 2.0, "brier": 2.0, "nll": float("inf")}  # the largest difference there can be
 
 
 def read_side(path: Path) -> list[PredictionTable]:
@@ -190,6 +193,7 @@ class _Judged:
     estimates: dict[str, Estimate]
     drawn: dict[str, Floats]
     values: dict[str, list[float]]
+    limits: Limits
 
 
 def _judge(side: _Side, resamples: int, seed: int) -> _Judged:
@@ -203,7 +207,8 @@ def _judge(side: _Side, resamples: int, seed: int) -> _Judged:
     if side.folds:
         points = [point(Sample.of(_at(side.tables[0], fold))) for fold in _kept(side)]
     values = {name: [_scalar(p, name) for p in points] for name in HEADLINES}
-    return _Judged(samples, estimates, drawn, values)
+    limits = Limits.of(samples[0].truth, samples[0].right, samples[0].groups)
+    return _Judged(samples, estimates, drawn, values, limits)
 
 
 def _kept(side: _Side) -> list[list[str]]:
@@ -218,10 +223,21 @@ def _scalar(values: dict[str, Floats], name: str) -> float:
     return float(values[name])
 
 
+def _drawn(judged: _Judged, name: str) -> Floats:
+    if name == "ece":
+        return np.sqrt(np.maximum(judged.drawn["squared_ece"], 0.0))
+    return judged.drawn[name]
+
+
 def _row(name: str, a: _Judged, b: _Judged) -> dict[str, Any]:
-    key = "squared_ece" if name == "ece" else name
-    together = correlation(a.drawn[key], b.drawn[key])
-    gap = difference(a.estimates[name], b.estimates[name], together)
+    gap = paired_difference(
+        a.estimates[name],
+        b.estimates[name],
+        _drawn(a, name) - _drawn(b, name),
+        groups=a.limits.groups,
+        cases=a.limits.n if name in ("accuracy", *UNBALANCED) else a.limits.balanced,
+        reach=REACH.get(name, 1.0),
+    )
     row = {
         "a": a.estimates[name].to_dict(),
         "b": b.estimates[name].to_dict(),

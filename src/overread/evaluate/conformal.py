@@ -36,21 +36,20 @@ def conformal_quantiles(
 
 
 def _quantile(scores: Floats, groups: NDArray[np.str_], level: float) -> float:
-    """The score at `level` of the known mass; a new group's share of it is unknown.
+    """The score at `level` of the known mass; the share that a new group would add is unknown.
 
     Between two scores the line joining them is taken: with few groups the next score up would
     promise far more than was asked.
     """
-    if not len(scores):
-        return 1.0
     _, place, size = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.argsort(scores, kind="stable")
-    mass = np.cumsum(1 / size[place][order]) / (len(size) + 1)
-    # The last sum is exact: rounding must not put the level beyond it.
-    mass[-1] = len(size) / (len(size) + 1)
-    if level > mass[-1] + 1e-12:
+    if level > len(size) / (len(size) + 1) + 1e-12:
         return 1.0
-    return float(np.interp(level, mass, scores[order]))
+    order = np.argsort(scores, kind="stable")
+    mass = 1 / size[place][order] / (len(size) + 1)
+    # Each score stands in the middle of its group's share: images of a group come in bunches, and
+    # the last of a bunch would promise too much. For groups of one this is rank / (n + 1).
+    position = np.cumsum(mass) - mass / 2 + 1 / (len(size) + 1) / 2
+    return float(np.interp(level, position, scores[order]))
 
 
 def prediction_set(probabilities: Floats, quantiles: Mapping[str, float]) -> Bools:

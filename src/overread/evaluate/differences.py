@@ -1,47 +1,54 @@
-"""Intervals of a difference between two estimates.
+"""Intervals of a difference: of two models on the same images, or one model on two sets of them.
 
-Zou's MOVER (2007, Psychol Methods 12:399): the two intervals are joined with the correlation the
-bootstrap saw. Like the intervals it starts from, the result stays within its range and does not
-shrink to nothing on a small sample without errors.
+Neither leaves its range, and neither shrinks to nothing on a small sample without errors.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-from overread.evaluate.intervals import UNDEFINED, Estimate
+from overread.evaluate.intervals import LEVEL, UNDEFINED, Estimate
 
 Floats = NDArray[np.float64]
 
 
-def correlation(a: Floats, b: Floats) -> float:
-    """Correlation of two statistics over the same resamples; 0 where either never varies."""
-    known = np.isfinite(a) & np.isfinite(b)
-    if known.sum() < 3 or np.ptp(a[known]) == 0 or np.ptp(b[known]) == 0:
-        return 0.0
-    return float(np.corrcoef(a[known], b[known])[0, 1])
+def paired_difference(
+    a: Estimate, b: Estimate, drawn: Floats, *, groups: int, cases: float, reach: float
+) -> Estimate:
+    """a - b on the same images, from the resampled differences `drawn`; within +-`reach`.
+
+    Student's t on the bootstrap's spread. As if one of the `cases` had been judged differently by
+    the two (half of one in favour of each; Agresti and Min 2005, Stat Med 24:729), the spread is
+    never 0.
+    """
+    known = drawn[np.isfinite(drawn)]
+    if a.value is None or b.value is None or len(known) < max(2, len(drawn) // 2):
+        return UNDEFINED
+    gap, units = a.value - b.value, max(groups - 1, 1)
+    spread = float(np.var(known)) * groups / units + 1 / cases**2
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, units) * np.sqrt(spread))
+    return Estimate(gap, max(gap - half, -reach), min(gap + half, reach))
 
 
-def difference(a: Estimate, b: Estimate, together: float = 0.0) -> Estimate:
-    """a - b with its interval; `together` is the correlation of the two estimates."""
+def difference(a: Estimate, b: Estimate) -> Estimate:
+    """a - b of independent estimates, by joining their intervals.
+
+    MOVER (Zou 2007, Psychol Methods 12:399), for proportions Newcombe's hybrid score interval.
+    """
     first, second = _numbers(a), _numbers(b)
     if first is None or second is None:
         return UNDEFINED
     (one, one_low, one_high), (two, two_low, two_high) = first, second
-    low = _reach(one - one_low, two_high - two, together)
-    high = _reach(one_high - one, two - two_low, together)
-    return Estimate(one - two, one - two - low, one - two + high)
+    low, high = np.hypot(one - one_low, two_high - two), np.hypot(one_high - one, two - two_low)
+    return Estimate(one - two, one - two - float(low), one - two + float(high))
 
 
 def _numbers(estimate: Estimate) -> tuple[float, float, float] | None:
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return None
     return estimate.value, estimate.low, estimate.high
-
-
-def _reach(one: float, other: float, together: float) -> float:
-    return float(np.sqrt(max(one**2 - 2 * together * one * other + other**2, 0.0)))
 
 
 def excludes_zero(estimate: Estimate) -> bool:

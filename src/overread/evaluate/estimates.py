@@ -16,11 +16,10 @@ from overread.evaluate.intervals import (
     LEVEL,
     UNDEFINED,
     Estimate,
-    bounded,
-    design_effect,
     proportion,
     score_interval,
 )
+from overread.evaluate.limits import Limits
 from overread.evaluate.metrics import Counts
 from overread.evaluate.predictions import PredictionTable
 from overread.evaluate.ranking import GroupRanking
@@ -30,6 +29,8 @@ from overread.evaluate.resample import Groups, group_counts, group_rows
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 LOSS_LIMIT = {"nll": -float(np.log(metrics.SMALLEST_PROBABILITY)), "brier": 2.0}
+NEXT_TO_NOTHING = 1e-6
+BOUNDED = ("balanced_accuracy", "macro_auroc", "macro_average_precision", "macro_f1", "mcc")
 HEADLINES = (
     "accuracy",
     "balanced_accuracy",
@@ -164,18 +165,19 @@ def with_intervals(
     sample: Sample, value: dict[str, Floats], drawn: dict[str, Floats]
 ) -> dict[str, Any]:
     """Estimates from the statistics of a sample and those of its resamples."""
-    limits = _Limits.of(sample)
+    limits = Limits.of(sample.truth, sample.right, sample.groups)
     found: dict[str, Any] = {
-        "accuracy": proportion(sample.groups.sum(sample.right), limits.sizes),
+        "accuracy": proportion(
+            sample.groups.sum(sample.right), sample.tallies[:, 3 * len(sample.classes)]
+        ),
         "nll": _loss(sample, "nll"),
         "brier": _loss(sample, "brier"),
-        "ece": calibration_error(float(value["squared_ece"]), drawn["squared_ece"], limits.n),
+        "ece": calibration_error(
+            float(value["squared_ece"]), drawn["squared_ece"], len(sample.truth)
+        ),
     }
-    for name in ("balanced_accuracy", "macro_f1", "mcc"):
-        found[name] = limits.bounded(name, value[name], drawn[name], limits.balanced)
-    for name in ("macro_auroc", "macro_average_precision"):
-        most = limits.ranked if name == "macro_auroc" else limits.balanced
-        found[name] = limits.bounded(name, value[name], drawn[name], most)
+    for name in BOUNDED:
+        found[name] = _bounded(name, value[name], drawn[name], limits)
     ordered = {name: found[name] for name in HEADLINES}
     per_class = {
         name: _one_class(sample, k, value, drawn, limits) for k, name in enumerate(sample.classes)
@@ -184,7 +186,7 @@ def with_intervals(
 
 
 def _one_class(
-    sample: Sample, k: int, value: dict[str, Floats], drawn: dict[str, Floats], limits: _Limits
+    sample: Sample, k: int, value: dict[str, Floats], drawn: dict[str, Floats], limits: Limits
 ) -> dict[str, Any]:
     truth, named = sample.truth[:, k], sample.decisions[:, k]
 
@@ -198,68 +200,15 @@ def _one_class(
         "precision": share(truth, named),
         "npv": share(~truth, ~named),
     }
-    most = {"f1": limits.positives[k], "auroc": limits.pairs[k]}
     for name in ("f1", "auroc", "average_precision"):
-        cases = most.get(name, limits.positives[k])
-        found[name] = limits.bounded(name, value[name][k], drawn[name][:, k], cases)
+        most = limits.ranked[k] if name == "auroc" else limits.decided[k]
+        found[name] = limits.bounded(float(value[name][k]), drawn[name][:, k], float(most))
     return found
 
 
-@dataclass(frozen=True)
-class _Limits:
-    """How many independent cases each kind of statistic can count as, at the very most."""
-
-    sizes: Floats  # (groups,) images
-    n: float
-    effect: float  # design effect of the groups
-    positives: Floats  # (K,) images of each class
-    pairs: Floats  # (K,) cases an AUROC can count as
-    groups: Groups
-
-    @classmethod
-    def of(cls, sample: Sample) -> _Limits:
-        sizes = sample.groups.sum(np.ones(len(sample.truth)))
-        effect = 1.0
-        if not sample.groups.single:
-            effect = design_effect(sample.groups.sum(sample.right), sizes)
-        positives = sample.truth.sum(axis=0).astype(float)
-        pairs = auroc_cases(positives, len(sample.truth) - positives)
-        return cls(sizes, float(sizes.sum()), effect, positives, pairs, sample.groups)
-
-    @property
-    def balanced(self) -> float:
-        """Cases of a mean over classes of class-wise proportions."""
-        present = self.positives[self.positives > 0]
-        return float(len(present) ** 2 / np.sum(1 / present))
-
-    @property
-    def ranked(self) -> float:
-        """Cases of a mean of AUROCs; they share their images, so no more than one of them."""
-        present = self.pairs[self.pairs > 0]
-        return float(len(present) / np.sum(1 / present)) if len(present) else 1.0
-
-    def bounded(self, name: str, value: Floats, drawn: Floats, most: float) -> Estimate:
-        """The interval of one statistic from its resamples."""
-        if not np.isfinite(value):
-            return UNDEFINED
-        low = -1.0 if name == "mcc" else 0.0
-        return bounded(
-            float(value),
-            drawn,
-            groups=self.groups.present,
-            most=most / self.effect,
-            low=low,
-        )
-
-
-def auroc_cases(positives: Floats, negatives: Floats) -> Floats:
-    """The most independent cases an AUROC can count as, from the numbers of each side.
-
-    Hanley and McNeil's (1982, Radiology 143:29) variance over A(1 - A), for A near 1 and with the
-    larger side in the term that counts, gives half of this; their exponential scores err on the
-    safe side, and twice as many cases keep 95 % coverage (see tests/statistical).
-    """
-    return np.asarray(4 * positives * negatives / (np.maximum(positives, negatives) + 1))
+def _bounded(name: str, value: Floats, drawn: Floats, limits: Limits) -> Estimate:
+    most = {"accuracy": limits.n, "macro_auroc": limits.macro_ranked}.get(name, limits.balanced)
+    return limits.bounded(float(value), drawn, most, low=-1.0 if name == "mcc" else 0.0)
 
 
 def _loss(sample: Sample, name: str) -> Estimate:
@@ -273,7 +222,8 @@ def positive_mean(sums: Floats, sizes: Floats, limit: float) -> Estimate:
     """Mean loss per image from (groups,) sums; Student's t on the logarithm, groups as units."""
     n, groups = float(sizes.sum()), int(np.count_nonzero(sizes))
     value = float(sums.sum() / n)
-    if value <= 0 or groups < 2:
+    # Losses of next to nothing say little about the one that was not met.
+    if value < limit * NEXT_TO_NOTHING or groups < 2:
         return Estimate(value, 0.0, limit * score_interval(0.0, groups)[1])
     spread = np.sum((sums - value * sizes) ** 2) * groups / (groups - 1) / n**2
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, groups - 1)) * np.sqrt(spread) / value
@@ -306,14 +256,12 @@ def averaged(
     """
     value = {name: np.mean([p[name] for p in points], axis=0) for name in points[0]}
     drawn = {name: np.mean([d[name] for d in draws], axis=0) for name in draws[0]}
-    limits = _Limits.of(sample)
-    most = {"accuracy": limits.n, "macro_auroc": limits.ranked}
-    found = {
-        name: limits.bounded(name, value[name], drawn[name], most.get(name, limits.balanced))
-        for name in HEADLINES
-        if name not in ("nll", "brier", "ece")
-    }
-    found["ece"] = calibration_error(float(value["squared_ece"]), drawn["squared_ece"], limits.n)
+    limits = Limits.of(sample.truth, sample.right, sample.groups)
+    names = ("accuracy", *BOUNDED)
+    found = {name: _bounded(name, value[name], drawn[name], limits) for name in names}
+    found["ece"] = calibration_error(
+        float(value["squared_ece"]), drawn["squared_ece"], len(sample.truth)
+    )
     for name in LOSS_LIMIT:
         low, high = np.percentile(drawn[name], [50 - 50 * LEVEL, 50 + 50 * LEVEL])
         found[name] = Estimate(float(value[name]), float(low), float(high))

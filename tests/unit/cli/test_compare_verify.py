@@ -1,0 +1,92 @@
+"""The commands `compare` and `verify` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from overread.cli.main import app
+from overread.errors import DataError
+from overread.evaluate.recompute import recompute
+from overread.files import write_json
+
+ROWS = (
+    "path,group,split,label,predicted,p_ill,p_well,status",
+    *(
+        f"{i}.png,g{i // 2},{'val' if i < 20 else 'test'},{true},{named},{p},{1 - p},answer"
+        for i in range(80)
+        for true in ["ill" if i % 3 else "well"]
+        for p in [0.25 if (i % 5 == 0) == (i % 3 > 0) else 0.75]
+        for named in ["ill" if p > 0.5 else "well"]
+    ),
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "predictions.csv").write_text("\n".join(ROWS) + "\n", encoding="utf-8")
+    write_json(folder / "metrics.json", recompute(folder))
+    return folder
+
+
+def test_verify_lists_what_it_checked(run: Path) -> None:
+    result = CliRunner().invoke(app, ["verify", str(run)])
+    assert result.exit_code == 0, result.output
+    assert "passed  metrics.json" in result.output
+    assert "absent  report.html" in result.output
+    assert "absent  model.overread" in result.output
+
+
+def test_verify_fails_on_a_changed_number(run: Path) -> None:
+    text = (run / "metrics.json").read_text(encoding="utf-8")
+    (run / "metrics.json").write_text(text.replace('"n": 60', '"n": 61', 1), encoding="utf-8")
+    result = CliRunner().invoke(app, ["verify", str(run), "--json"])
+    assert result.exit_code == 1
+    document = json.loads(result.output)
+    assert not document["passed"]
+    failed = [check for check in document["checks"] if check["passed"] is False]
+    assert [check["name"] for check in failed] == ["metrics.json"]
+    assert "says 61, recomputed 60" in failed[0]["detail"]
+
+
+def test_verify_fails_on_a_damaged_bundle(run: Path) -> None:
+    (run / "model.overread").write_bytes(b"PK\x03\x04 cut short")
+    result = CliRunner().invoke(app, ["verify", str(run)])
+    assert result.exit_code == 1
+    assert "FAILED  model.overread" in result.output
+
+
+def test_compare_prints_a_table_and_one_json_document(run: Path, tmp_path: Path) -> None:
+    better = tmp_path / "better"
+    better.mkdir()
+    lines = [row.replace(",ill,well,0.25,0.75,", ",ill,ill,0.75,0.25,") for row in ROWS]
+    (better / "predictions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = CliRunner().invoke(app, ["compare", str(better), str(run)])
+    assert text.exit_code == 0, text.output
+    assert "60 images of 30 groups" in text.output
+    assert "macro_auroc" in text.output
+    found = CliRunner().invoke(app, ["compare", str(better), str(run), "--json"])
+    document = json.loads(found.output)
+    accuracy = document["metrics"]["accuracy"]
+    assert accuracy["difference"]["value"] > 0
+    assert accuracy["excludes_zero"]
+
+
+def test_compare_refuses_a_folder_that_is_no_run(run: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["compare", str(run), str(tmp_path / "nothing")])
+    assert isinstance(result.exception, DataError)
+
+
+def test_a_refusal_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "overread", "verify", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "holds no predictions.csv" in done.stderr

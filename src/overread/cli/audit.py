@@ -56,7 +56,7 @@ def _show(document: Mapping[str, Any]) -> None:
         console.print(Text(f"Known data set: {document['passport']}"))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", "Found", "What to do"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", min_width=4)
     for finding in document["findings"]:
         mark = Text(finding["severity"], style=COLOURS[finding["severity"]])
         table.add_row(mark, Text(finding["message"]), Text(finding["advice"]))

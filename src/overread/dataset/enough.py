@@ -30,13 +30,3 @@ def indistinct_from(n: int, high: float = REFERENCE) -> float:
 def _gap(a: float, b: float, n: int) -> float:
     """Difference of two accuracies in standard errors."""
     return (b - a) / math.sqrt((a * (1 - a) + b * (1 - b)) / n)
-
-
-def wilson(right: float, n: int) -> tuple[float, float]:
-    """95 % interval of a share: `right` of `n` (Wilson, J Am Stat Assoc 1927)."""
-    if n < 1:
-        return 0.0, 1.0
-    share, extra = right / n, Z95**2 / n
-    centre = (share + extra / 2) / (1 + extra)
-    half = Z95 / (1 + extra) * math.sqrt(share * (1 - share) / n + extra / (4 * n))
-    return max(0.0, centre - half), min(1.0, centre + half)

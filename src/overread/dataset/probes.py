@@ -59,9 +59,11 @@ def _size(rows: Sequence[Row]) -> Matrix:
 
 
 def _border(rows: Sequence[Row]) -> Matrix:
-    frame = np.ones((THUMB, THUMB), dtype=bool)
-    frame[BORDER:-BORDER, BORDER:-BORDER] = False
-    ring = np.array([row.measured.thumb[frame] for row in rows], dtype=np.float64)
+    side = THUMB // BORDER
+    frame = np.ones((side, side), dtype=bool)
+    frame[1:-1, 1:-1] = False
+    thumbs = np.array([row.measured.thumb for row in rows], dtype=np.float64)
+    ring = thumbs.reshape(-1, side, BORDER, side, BORDER, 3).mean(axis=(2, 4))[:, frame]
     return np.column_stack([ring.mean(axis=2), ring.mean(axis=1)])  # brightness, mean colour
 
 

@@ -311,7 +311,7 @@ def test_copies_that_only_the_verifier_sees_are_kept_together(
     part = {r.path.rsplit("/")[-1].rsplit(".")[0]: r.split for r in read_manifest(run).records}
     assert all(part[f"{k}"] == part[f"{k}q"] == part[f"{k}m"] for k in range(12))
     assert any("only the verifier saw" in note for note in document["notes"])
-    assert Counter(part.values()) == {"train": 24, "val": 3, "test": 9} or not document["leaky"]
+    assert not document["leaky"]
 
 
 def test_the_fold_column_is_kept_in_the_manifest(tree: Tree, tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two classes of 12 noise images, and one file twice."""
+    rng = np.random.default_rng(0)
+    for label in ("ill", "well"):
+        folder = tmp_path / "data" / label
+        folder.mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(0, 256, (40, 40), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    twin = (tmp_path / "data" / "ill" / "00.png").read_bytes()
+    (tmp_path / "data" / "ill" / "twin.png").write_bytes(twin)
+    return tmp_path / "data"
+
+
+def overread(*arguments: object, code: int = 0) -> tuple[str, str]:
+    command = [sys.executable, "-m", "overread", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+def test_audit_fix_and_split(data: Path, tmp_path: Path) -> None:
+    run, fixed = tmp_path / "run", tmp_path / "fixed"
+    out, _ = overread("audit", data, "--out", run, "--fix", fixed, "--no-copies")
+    assert "25 images: ill 13, well 12" in out
+    assert "sets of files with the same" in " ".join(out.split())
+    assert "Verdict: warnings" in out
+    assert "without 1 copies" in out
+    for name in ("manifest.csv", "audit.json", "audit.html"):
+        assert (run / name).is_file()
+    out, _ = overread("split", run, "--seed", 3)
+    assert "none in two parts" in out
+    certificate = json.loads((run / "certificate.json").read_text("utf-8"))
+    assert (certificate["seed"], certificate["method"]) == (3, "leak-proof")
+    document = json.loads(overread("split", fixed, "--json", "--split", "naive")[0])
+    assert document["images"] == 24
+
+
+def test_json_is_one_document(data: Path, tmp_path: Path) -> None:
+    out, _ = overread("audit", data, "--out", tmp_path / "run", "--no-copies", "--json")
+    document = json.loads(out)
+    assert document["images"] == 25
+    assert document["exact_duplicates"] == [["ill/00.png", "ill/twin.png"]]
+
+
+def test_a_leaky_split_says_so_in_capitals(data: Path, tmp_path: Path) -> None:
+    for i in range(12):
+        for copy in range(4):
+            pixels = (data / "well" / f"{i:02d}.png").read_bytes()
+            (data / "well" / f"{i:02d}c{copy}.png").write_bytes(pixels)
+    overread("audit", data, "--out", tmp_path / "run", "--no-copies")
+    out, _ = overread("split", tmp_path / "run", "--split", "naive")
+    assert "LEAKY SPLIT" in out
+    assert "have a sibling in training" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("split", "nowhere"), 1, "does not exist"),
+        (("audit", "nowhere", "--out", "run"), 1, "nowhere: does not exist"),
+        (("audit", "nowhere"), 2, "--out"),
+        (("split", "nowhere", "--ratio", "7-1-2"), 2, "train:val:test"),
+        (("split", "nowhere", "--ratio", "7:1:0"), 1, "7:1:0"),
+        (("split", "nowhere", "--split", "random"), 2, "leak-proof"),
+        (("split", "nowhere", "--folds", "1"), 1, "1 folds"),
+    ],
+)
+def test_refusals(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out, err = overread(*arguments, code=code)
+    assert told in err
+    assert not out
+    assert not list(tmp_path.iterdir())

@@ -82,7 +82,7 @@ def test_what_belongs_together_stays_together(
 @SOME
 @given(
     sizes=st.lists(
-        st.tuples(st.sampled_from("abc"), st.integers(1, 4)), min_size=150, max_size=250
+        st.tuples(st.sampled_from("abc"), st.integers(1, 4)), min_size=150, max_size=200
     ),
     ratio=st.sampled_from([(7, 1, 2), (8, 1, 1), (6, 2, 2), (1, 1, 1)]),
     seed=st.integers(0, 3),

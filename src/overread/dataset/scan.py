@@ -150,11 +150,14 @@ def _open_all(
 def _open(data: Path, look: Look, salt: str, entry: Entry) -> ImageRecord | Unreadable:
     try:
         encoded = image_bytes(data, entry.path)
-        sha256 = sha256_bytes(encoded)
+    except DataError as error:
+        return Unreadable(entry.path, _reason(error))
+    sha256 = sha256_bytes(encoded)
+    try:
         facts = look(sha256, encoded)
         patient = entry.patient or _dicom_patient(encoded, salt)
-    except (DataError, ImageRefused) as error:
-        return Unreadable(entry.path, _reason(error))
+    except ImageRefused as refusal:
+        return Unreadable(entry.path, _reason(refusal))
     return ImageRecord(
         path=entry.path,
         sha256=sha256,

@@ -26,28 +26,22 @@ _TABLE = (
 class MeasureStore:
     """Measures images, each only once. Safe to use from several threads.
 
-    A crash loses at most the last two seconds of work; a damaged cache is started anew.
+    A crash loses at most the last two seconds of work; a damaged cache is started anew. The file
+    is made with the first image. Raises DataError when it cannot be written.
     """
 
     def __init__(self, file: Path) -> None:
+        self._file = file
         self._lock = threading.Lock()
         self._saved = time.monotonic()
+        self._opened: sqlite3.Connection | None = None
         self.measured = 0  # how many were not in the cache
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._database = _open(file)
-        except (OSError, sqlite3.Error) as error:
-            raise DataError(
-                f"cannot be written ({error})", where=file, hint="Choose another folder with --out."
-            ) from error
 
     def __call__(self, sha256: str, data: bytes) -> Measured:
         """The measurement of `data`. Raises ImageRefused, with the reason also kept."""
-        with self._lock:
-            row = self._database.execute(
-                "SELECT facts, pixels FROM measured WHERE sha256 = ? AND version = ?",
-                (sha256, VERSION),
-            ).fetchone()
+        question = "SELECT facts, pixels FROM measured WHERE sha256 = ? AND version = ?"
+        with self._lock, self._writable() as database:
+            row = database.execute(question, (sha256, VERSION)).fetchone()
         if row is not None:
             return _unpack(*row)
         try:
@@ -60,21 +54,37 @@ class MeasureStore:
         return found
 
     def _keep(self, sha256: str, facts: str, pixels: bytes) -> None:
-        with self._lock:
+        order = "INSERT OR REPLACE INTO measured VALUES (?, ?, ?, ?)"
+        with self._lock, self._writable() as database:
             self.measured += 1
-            self._database.execute(
-                "INSERT OR REPLACE INTO measured VALUES (?, ?, ?, ?)",
-                (sha256, VERSION, facts, pixels),
-            )
+            database.execute(order, (sha256, VERSION, facts, pixels))
             if time.monotonic() - self._saved > SAVE_EVERY_S:
-                self._database.commit()
+                database.commit()
                 self._saved = time.monotonic()
 
     def close(self) -> None:
         """Save what is measured."""
         with self._lock:
-            self._database.commit()
-            self._database.close()
+            if self._opened is None:
+                return
+            try:
+                self._opened.commit()
+            finally:
+                self._opened.close()
+
+    @contextmanager
+    def _writable(self) -> Iterator[sqlite3.Connection]:
+        try:
+            if self._opened is None:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                self._opened = _open(self._file)
+            yield self._opened
+        except (OSError, sqlite3.Error) as error:
+            raise DataError(
+                f"cannot be written ({error})",
+                where=self._file,
+                hint="Free some space, or choose another folder with --out.",
+            ) from error
 
 
 @contextmanager

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from overread.cli import main
+
+Run = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture
@@ -25,15 +28,26 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def overread(*arguments: object, code: int = 0) -> tuple[str, str]:
-    command = [sys.executable, "-m", "overread", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout, done.stderr
+@pytest.fixture
+def overread(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[str, str]]:
+    """Run the program in this process; answers what it wrote to stdout and stderr."""
+
+    def run(*arguments: object, code: int = 0) -> tuple[str, str]:
+        monkeypatch.setattr("sys.argv", ["overread", *map(str, arguments)])
+        monkeypatch.setattr("overread.cli.output.console.file", None, raising=False)
+        with pytest.raises(SystemExit) as ended:
+            main.run()
+            raise SystemExit(0)
+        out, err = capsys.readouterr()
+        assert (ended.value.code or 0) == code, err
+        return out, err
+
+    return run
 
 
-def test_audit_fix_and_split(data: Path, tmp_path: Path) -> None:
+def test_audit_fix_and_split(data: Path, tmp_path: Path, overread: Run) -> None:
     run, fixed = tmp_path / "run", tmp_path / "fixed"
     out, _ = overread("audit", data, "--out", run, "--fix", fixed, "--no-copies")
     assert "25 images: ill 13, well 12" in out
@@ -50,14 +64,14 @@ def test_audit_fix_and_split(data: Path, tmp_path: Path) -> None:
     assert document["images"] == 24
 
 
-def test_json_is_one_document(data: Path, tmp_path: Path) -> None:
+def test_json_is_one_document(data: Path, tmp_path: Path, overread: Run) -> None:
     out, _ = overread("audit", data, "--out", tmp_path / "run", "--no-copies", "--json")
     document = json.loads(out)
     assert document["images"] == 25
     assert document["exact_duplicates"] == [["ill/00.png", "ill/twin.png"]]
 
 
-def test_a_leaky_split_says_so_in_capitals(data: Path, tmp_path: Path) -> None:
+def test_a_leaky_split_says_so_in_capitals(data: Path, tmp_path: Path, overread: Run) -> None:
     for i in range(12):
         for copy in range(4):
             pixels = (data / "well" / f"{i:02d}.png").read_bytes()
@@ -83,6 +97,7 @@ def test_a_leaky_split_says_so_in_capitals(data: Path, tmp_path: Path) -> None:
 def test_refusals(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    overread: Run,
     arguments: tuple[str, ...],
     code: int,
     told: str,

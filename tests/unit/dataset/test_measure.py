@@ -19,7 +19,7 @@ from overread.dataset.measure import (
 )
 from overread.dataset.source import png_bytes
 from overread.dataset.store import MeasureStore, measure_store
-from overread.errors import ImageRefused
+from overread.errors import DataError, ImageRefused
 from overread.files import sha256_bytes
 
 
@@ -120,6 +120,14 @@ def test_the_store_remembers_a_refusal(tmp_path: Path) -> None:
             with pytest.raises(ImageRefused):
                 store("key", b"no image")
             assert store.measured == expected
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, draw: Any) -> None:
+    (tmp_path / "run").write_text("a file where the folder should be", "utf-8")
+    store = MeasureStore(tmp_path / "run" / "m.sqlite")
+    with pytest.raises(DataError, match="cannot be written"):
+        store("key", png_bytes(draw(1)))
+    store.close()
 
 
 def test_a_damaged_cache_is_started_anew(tmp_path: Path, draw: Any) -> None:

@@ -78,6 +78,12 @@ class Chart:
     counts_label: str = "n"
 
 
+def shorten(name: str, most: int = 22) -> str:
+    """A name that fits beside a chart; its middle gives way to an ellipsis."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
+
+
 def round_axis(label: str, values: Sequence[float] | Floats, *, percent: bool = False) -> Axis:
     """An axis around `values` with about five ticks at 1, 2 or 5 times a power of ten."""
     finite = np.asarray(values, dtype=np.float64)
@@ -265,8 +271,9 @@ def render_heat(
         f'<text transform="translate(16 {top + side / 2}) rotate(-90)" text-anchor="middle">'
         f"{escape(rows)}</text>",
     ]
-    for i, label in enumerate(classes):
+    for i, name_of_class in enumerate(classes):
         middle = size * i + size / 2
+        label = shorten(name_of_class, 11)
         out.append(
             f'<text x="{left + middle}" y="{top - 10}" text-anchor="middle">{escape(label)}</text>'
             f'<text x="{left - 10}" y="{top + middle + 4}" text-anchor="end">{escape(label)}</text>'

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.evaluate.charts import Axis, Chart, Reference, Series, round_axis
+from overread.evaluate.charts import Axis, Chart, Reference, Series, round_axis, shorten
 from overread.evaluate.intervals import score_interval
 from overread.evaluate.predictions import PredictionTable
 from overread.evaluate.reliability import forecasts
@@ -50,11 +50,9 @@ def _shown(part: Part, name: str) -> list[str]:
 def _legend(part: Part, name: str, field: str, label: str) -> str:
     estimate = part.get("per_class", {}).get(name, {}).get(field)
     if not estimate:
-        return name
-    where = f"per_class.{name}.{field}"
-    return (
-        f"{name}: {label} {estimate_text(estimate, part['n'], where, share=False)}, n={part['n']:,}"
-    )
+        return shorten(name)
+    found = estimate_text(estimate, part["n"], f"per_class.{name}.{field}", share=False)
+    return f"{shorten(name)}: {label} {found}, n={part['n']:,}"
 
 
 def _roc(part: Part, say: Say) -> Chart:
@@ -162,14 +160,14 @@ def _decision(part: Part, say: Say) -> Chart:
     for c in names:
         points = _curve(part, "decision")[c]
         at = np.array(points["threshold"])
-        series.append(Series(c, at, np.array(points["net_benefit"])))
+        series.append(Series(shorten(c, 40), at, np.array(points["net_benefit"])))
         if len(names) == 1:
             series.append(Series(say("chart.decision.all"), at, np.array(points["treat_all"])))
     top = max(share.values(), default=1.0)
     return Chart(
         "decision",
         say("chart.decision.title"),
-        say("chart.decision.description"),
+        say(f"chart.decision.description{'' if len(names) == 1 else '_many'}"),
         Axis(say("chart.decision.x"), percent=True),
         round_axis(say("chart.decision.y"), [-0.2 * top, top]),
         tuple(series),

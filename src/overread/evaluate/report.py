@@ -79,10 +79,12 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
     multilabel = bool(part.get("multilabel"))
     shortcuts = (files.audit or {}).get("shortcuts") or ()
     figures = {
-        chart.name: {"title": f"chart.{key}.title", "note": f"chart.{key}.description"}
-        | {language: render_svg(charts[language][i]) for language in LANGUAGES}
+        chart.name: {
+            language: {"svg": render_svg(drawn), "title": drawn.title, "note": drawn.description}
+            for language in LANGUAGES
+            for drawn in [charts[language][i]]
+        }
         for i, chart in enumerate(charts["en"])
-        for key in [CHART_TEXTS.get(chart.name, chart.name)]
     }
     context = {
         "heading": files.folder.resolve().name,
@@ -119,9 +121,6 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
         "hashes": files.hashes,
     }
     return context | {"sections": _sections(context)}
-
-
-CHART_TEXTS = {"precision_recall": "pr", "risk_coverage": "risk"}
 
 
 def _sections(context: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from overread.evaluate.charts import (
     render_heat,
     render_svg,
     round_axis,
+    shorten,
 )
 from overread.evaluate.figures import Matrix, write_figures
 
@@ -108,6 +109,12 @@ def test_a_round_axis_holds_its_values_between_few_ticks(low: float, high: float
     assert axis.low <= low and axis.high >= high and axis.low < axis.high
     assert 2 <= len(axis.ticks) <= 9
     assert axis.ticks[0] == axis.low and axis.ticks[-1] == axis.high
+
+
+def test_a_long_name_gives_way_in_its_middle() -> None:
+    assert shorten("melanoma") == "melanoma"
+    short = shorten("Actinic keratosis / intraepithelial carcinoma")
+    assert len(short) <= 22 and short.startswith("Actinic ke") and short.endswith("carcinoma")
 
 
 def test_an_axis_of_nothing_finite_is_still_an_axis() -> None:

@@ -42,6 +42,14 @@ def test_legends_carry_interval_and_n(part) -> None:
     assert label in [series.label for series in roc.series]
 
 
+def test_a_long_class_name_leaves_room_for_the_figure(table_maker) -> None:
+    table = table_maker(60, classes=("Actinic keratosis / intraepithelial carcinoma", "other"))
+    metrics = evaluate_table(table, resamples=20)["test"]
+    for chart in part_charts(metrics, table.select("test"), SAY):
+        assert all(len(series.label) <= 62 for series in chart.series)
+    assert "n=60" in part_charts(metrics, None, SAY)[0].series[0].label
+
+
 def test_the_area_under_the_drawn_curve_is_the_auroc_printed(part) -> None:
     metrics, table = part
     roc = part_charts(metrics, table, SAY)[0]

@@ -49,7 +49,7 @@ class Page(HTMLParser):
         self.ids += [values["id"]] if "id" in values else []
         self.handlers += [name for name in values if name.startswith("on")]
         if tag not in VOID:
-            self.open.append((tag, values.get("lang", "") if tag in ("span", "div") else ""))
+            self.open.append((tag, values.get("lang", "") if tag in ("span", "figure") else ""))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -117,7 +117,7 @@ def test_the_page_asks_for_nothing_outside_itself(sample_run: Path) -> None:
 def test_both_languages_say_the_same_amount(sample_run: Path) -> None:
     text = write_report(sample_run).read_text(encoding="utf-8")
     assert text.count('<span lang="en">') == text.count('<span lang="zh-CN">')
-    assert text.count('<div lang="en">') == text.count('<div lang="zh-CN">')
+    assert text.count('<figure lang="en">') == text.count('<figure lang="zh-CN">') == 7
     page = Page(text)
     assert "Sensitivity" in page.text("en") and "敏感度" in page.text("zh-CN")
     assert "Sensitivity" not in page.text("zh-CN")

@@ -33,7 +33,7 @@ from overread.evaluate.predictions import PredictionTable, read_predictions
 Floats = NDArray[np.float64]
 RESAMPLES = 2000
 FILE = "predictions.csv"
-UNBALANCED = ("nll", "brier", "ece")  # means over all images, whatever their class
+DECIDED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc")
 REACH = {"mcc": 2.0, "brier": 2.0, "nll": float("inf")}  # the largest difference there can be
 
 
@@ -223,6 +223,16 @@ def _scalar(values: dict[str, Floats], name: str) -> float:
     return float(values[name])
 
 
+def _cases(name: str, limits: Limits) -> float:
+    """How many images weigh as much as the one that two models are taken to judge differently.
+
+    A changed decision counts in full; a changed probability moves an image past some of the others.
+    """
+    if name in DECIDED:
+        return limits.n if name == "accuracy" else limits.balanced
+    return 4 * limits.balanced
+
+
 def _drawn(judged: _Judged, name: str) -> Floats:
     if name == "ece":
         return np.sqrt(np.maximum(judged.drawn["squared_ece"], 0.0))
@@ -235,7 +245,7 @@ def _row(name: str, a: _Judged, b: _Judged) -> dict[str, Any]:
         b.estimates[name],
         _drawn(a, name) - _drawn(b, name),
         groups=a.limits.groups,
-        cases=a.limits.n if name in ("accuracy", *UNBALANCED) else a.limits.balanced,
+        cases=_cases(name, a.limits),
         reach=REACH.get(name, 1.0),
     )
     row = {

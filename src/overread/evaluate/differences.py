@@ -5,6 +5,9 @@ Neither leaves its range, and neither shrinks to nothing on a small sample witho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -58,3 +61,20 @@ def excludes_zero(estimate: Estimate) -> bool:
         and estimate.high is not None
         and (estimate.low > 0 or estimate.high < 0)
     )
+
+
+def drop(internal: Mapping[str, Any], external: Mapping[str, Any]) -> dict[str, Any]:
+    """External minus internal figures of two parts of metrics.json, by name, with intervals.
+
+    For a test on other patients: the two sets of images are taken to be independent.
+    """
+    names = [n for n, v in external.items() if isinstance(v, Mapping) and "ci95" in v]
+    return {
+        name: difference(_estimate(external[name]), _estimate(internal[name])).to_dict()
+        for name in names
+        if isinstance(internal.get(name), Mapping)
+    }
+
+
+def _estimate(document: Mapping[str, Any]) -> Estimate:
+    return Estimate(document["value"], *document["ci95"])

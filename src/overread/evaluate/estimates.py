@@ -201,13 +201,20 @@ def _one_class(
         "npv": share(~truth, ~named),
     }
     for name in ("f1", "auroc", "average_precision"):
-        most = limits.ranked[k] if name == "auroc" else limits.decided[k]
+        # In F1 a mistake counts half: 2 TP / (2 TP + FP + FN).
+        cases = {"f1": 2 * limits.decided[k], "auroc": limits.ranked[k]}
+        most = cases.get(name, limits.decided[k])
         found[name] = limits.bounded(float(value[name][k]), drawn[name][:, k], float(most))
     return found
 
 
 def _bounded(name: str, value: Floats, drawn: Floats, limits: Limits) -> Estimate:
-    most = {"accuracy": limits.n, "macro_auroc": limits.macro_ranked}.get(name, limits.balanced)
+    most = {
+        "accuracy": limits.n,
+        "macro_auroc": limits.macro_ranked,
+        "macro_f1": 2 * limits.balanced,
+        "mcc": max(limits.correlated, 1.0),
+    }.get(name, limits.balanced)
     return limits.bounded(float(value), drawn, most, low=-1.0 if name == "mcc" else 0.0)
 
 

@@ -25,6 +25,7 @@ class Limits:
     n: float  # for a share of all images
     decided: Floats  # (K,) for a statistic of the images of one class
     ranked: Floats  # (K,) for the AUROC of one class
+    correlated: float  # for the MCC, whose errors weigh by how mixed the classes are
     groups: int
 
     @classmethod
@@ -38,7 +39,9 @@ class Limits:
         # loses about half of a correlation.
         scores = 1 + 2 * (effect - 1)
         ranked = auroc_cases(positives, len(truth) - positives) / scores
-        return cls(len(truth) / effect, positives / effect, ranked, groups.present)
+        cases = len(truth) / effect
+        mixed = 1 - float(np.sum((positives / max(positives.sum(), 1)) ** 2))
+        return cls(cases, positives / effect, ranked, 2 * mixed * cases, groups.present)
 
     @property
     def balanced(self) -> float:
@@ -48,9 +51,9 @@ class Limits:
 
     @property
     def macro_ranked(self) -> float:
-        """For a mean of AUROCs, which share their images: no more than for one of them."""
+        """For a mean of AUROCs; those of two classes are one, so half as many as in `balanced`."""
         present = self.ranked[self.ranked > 0]
-        return float(len(present) / np.sum(1 / present)) if len(present) else 1.0
+        return float(len(present) ** 2 / 2 / np.sum(1 / present)) if len(present) > 1 else 1.0
 
     def bounded(self, value: float, drawn: Floats, most: float, low: float = 0.0) -> Estimate:
         """The interval of a statistic between `low` and 1 from its resamples and its limit."""

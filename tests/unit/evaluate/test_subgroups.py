@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from overread.evaluate.differences import difference, excludes_zero, paired_difference
+from overread.evaluate.differences import difference, drop, excludes_zero, paired_difference
 from overread.evaluate.estimates import Sample
 from overread.evaluate.intervals import UNDEFINED, Estimate
 from overread.evaluate.predictions import PredictionTable
@@ -128,3 +128,16 @@ def test_a_paired_difference_rests_on_the_resampled_differences() -> None:
     assert (wide.low, wide.high) == (-1.0, 1.0)
     undefined = paired_difference(a, b, drawn * np.nan, groups=9, cases=9.0, reach=1.0)
     assert undefined == UNDEFINED
+
+
+def test_the_drop_on_other_patients_has_an_interval(table_maker: Maker) -> None:
+    home, away = (
+        evaluate_table(table_maker(150, skill=s, seed=i), resamples=100)["test"]
+        for i, s in enumerate((2.5, 1.0))
+    )
+    found = drop(home, away)
+    fallen = found["macro_auroc"]
+    expected = away["macro_auroc"]["value"] - home["macro_auroc"]["value"]
+    assert fallen["value"] == pytest.approx(expected)
+    assert fallen["ci95"][1] < 0
+    assert set(found) >= {"accuracy", "balanced_accuracy", "nll", "mcc"}

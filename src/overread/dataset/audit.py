@@ -60,7 +60,7 @@ def audit(
     Raises DataError when DATA cannot be used at all or OUT lies inside DATA.
     """
     data, out = Path(data).absolute(), Path(out).absolute()
-    _refuse_inside(out, data)
+    refuse_inside(out, data)
     manifest, measured = _scan(data, out, min_classes)
     searching = (search or installed_search()) if copies else None
     cache = out / CACHE / "copies"
@@ -198,7 +198,7 @@ def _by_source(
     return np.array(scores), np.array(targets)
 
 
-def _refuse_inside(out: Path, data: Path) -> None:
+def refuse_inside(out: Path, data: Path) -> None:
     """A run inside DATA would become part of the data at the next audit."""
     if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
         raise DataError(

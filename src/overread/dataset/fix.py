@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from overread.dataset.audit import document_without
+from overread.dataset.audit import document_without, refuse_inside
 from overread.dataset.manifest import (
     AUDIT_FILE,
     SPLITS,
@@ -28,12 +28,13 @@ def write_fixed(run: Path, folder: Path) -> tuple[Manifest, list[tuple[str, str]
     whose labels differ all stay, with "yes" in the column `conflict`, for a person to decide.
 
     Returns the corrected manifest and (removed path, path kept in its place) pairs. Raises
-    ConfigError when FOLDER is RUN itself.
+    ConfigError when FOLDER is RUN itself, DataError when it lies inside DATA.
     """
     run, folder = Path(run), Path(folder)
     if folder.resolve() == run.resolve():
         raise ConfigError(f"--fix names the run folder {run} itself", hint="Name another folder.")
     manifest, audit = read_manifest(run), read_json(run / AUDIT_FILE)
+    refuse_inside(folder, manifest.root)
     by_path = {record.path: record for record in manifest.records}
     conflicts = {path for paths in audit["conflicting_labels"] for path in paths}
     removed = [

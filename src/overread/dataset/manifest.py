@@ -112,7 +112,7 @@ def read_manifest(run: Path) -> Manifest:
     Raises DataError when either file is missing, of another version, or its values are unusable.
     """
     run = Path(run)
-    audit = read_json(run / AUDIT_FILE)
+    audit = read_json(run / AUDIT_FILE, hint=f"Run `overread audit DATA --out {run}` first.")
     table = run / MANIFEST_FILE
     columns, rows = read_csv(table)
     missing = [name for name in COLUMNS if name not in columns]

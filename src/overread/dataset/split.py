@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from overread.dataset.folds import FOLD_COLUMN
 from overread.dataset.groups import group_records
 from overread.dataset.leakage import VERIFIED_BY, Verdict, describe, see, verify
 from overread.dataset.manifest import (
@@ -20,7 +21,7 @@ from overread.dataset.manifest import (
     write_manifest,
 )
 from overread.dataset.parts import WAY_OUT, Division, Policy, SplitOptions, divide_records
-from overread.errors import LeakError
+from overread.errors import ConfigError, LeakError
 from overread.files import read_json, sha256_bytes, sha256_file, write_json
 
 CERTIFICATE_FILE = "certificate.json"
@@ -55,13 +56,33 @@ def split(
     run = Path(run)
     manifest = read_manifest(run)
     try:
-        verdict, division = _verified(run, manifest, options)
+        verdict, division = _verified(run, _without_old_folds(run, manifest, folds), options)
     except BaseException:
         write_manifest(run, manifest)  # as it was
         raise
     document = _certificate(run, manifest, division, verdict, options)
     write_json(run / CERTIFICATE_FILE, document)
     return document
+
+
+def _without_old_folds(run: Path, manifest: Manifest, folds: int | None) -> Manifest:
+    """The manifest without the folds of an earlier split; a user's own column is left alone."""
+    if not any(FOLD_COLUMN in record.extra for record in manifest.records):
+        return manifest
+    certificate = run / CERTIFICATE_FILE
+    if not certificate.exists() or not read_json(certificate).get("folds"):
+        if folds is None:
+            return manifest
+        raise ConfigError(
+            f"the data has a column '{FOLD_COLUMN}' of its own",
+            where=run / MANIFEST_FILE,
+            hint="Rename it in your table and run `overread audit` again.",
+        )
+    records = (
+        replace(r, extra={k: v for k, v in r.extra.items() if k != FOLD_COLUMN})
+        for r in manifest.records
+    )
+    return manifest.with_records(tuple(records))
 
 
 def _verified(run: Path, manifest: Manifest, options: SplitOptions) -> tuple[Verdict, Division]:

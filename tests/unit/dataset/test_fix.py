@@ -11,7 +11,7 @@ from overread.dataset.fix import write_fixed
 from overread.dataset.leakage import check_certificate
 from overread.dataset.manifest import read_manifest
 from overread.dataset.split import split
-from overread.errors import ConfigError
+from overread.errors import ConfigError, DataError
 from overread.files import read_csv, read_json, sha256_file
 
 Tree = Callable[..., Path]
@@ -75,3 +75,5 @@ def test_the_run_itself_is_not_overwritten(faulty: Path, tmp_path: Path) -> None
     audit(faulty, tmp_path / "run", copies=False)
     with pytest.raises(ConfigError, match="itself"):
         write_fixed(tmp_path / "run", tmp_path / "run")
+    with pytest.raises(DataError, match="inside the data folder"):
+        write_fixed(tmp_path / "run", faulty / "fixed")

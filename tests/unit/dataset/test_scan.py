@@ -251,3 +251,42 @@ def test_a_dicom_patient_is_known_but_not_named(tmp_path: Path) -> None:
     assert not {"SECRET-7", "OTHER-9"} & set("".join(patients).split("-"))
     assert all("SECRET" not in p and "OTHER" not in p for p in patients)
     assert scan(root).records == found.records
+
+
+def test_nih_chestxray14_by_its_own_table(tmp_path: Path, save: Callable[..., Path]) -> None:
+    root = tmp_path / "nih"
+    names = ["00000001_000.png", "00000001_001.png", "00000002_000.png", "00000009_000.png"]
+    for name in names:
+        save(root / "images_001" / "images" / name)
+    table = ["Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age"]
+    table += [f"{names[0]},Mass|Nodule,0,1,58", f"{names[1]},No Finding,1,1,59"]
+    table += [f"{names[2]},Mass,0,2,61", "00000003_000.png,Mass,0,3,40"]
+    (root / "Data_Entry_2017.csv").write_text("\n".join(table), "utf-8")
+    (root / "train_val_list.txt").write_text("\n".join(names[:2]), "utf-8")
+    (root / "test_list.txt").write_text(names[2], "utf-8")
+    found = scan(root)
+    assert found.passport == "nih_chestxray14"
+    assert [(r.label, r.patient, r.split, r.extra["Patient Age"]) for r in found.records] == [
+        ("Mass|Nodule", "00000001", "train", "58"),
+        ("No Finding", "00000001", "train", "59"),
+        ("Mass", "00000002", "test", "61"),
+    ]
+    assert "1 rows of Data_Entry_2017.csv have no image here" in found.notes
+    assert "1 images are not in Data_Entry_2017.csv; left out" in found.notes
+
+
+def test_ham10000_by_its_own_table(tmp_path: Path, save: Callable[..., Path]) -> None:
+    root = tmp_path / "ham"
+    for i in range(4):
+        save(root / f"HAM10000_images_part_{i % 2 + 1}" / f"ISIC_000000{i}.jpg")
+    rows = [f"HAM_{i // 2},ISIC_000000{i},{'nv' if i < 2 else 'mel'},histo" for i in range(4)]
+    header = "lesion_id,image_id,dx,dx_type"
+    (root / "HAM10000_metadata.csv").write_text("\n".join([header, *rows]), "utf-8")
+    found = scan(root)
+    assert found.passport == "ham10000"
+    assert {(r.path[-5], r.label, r.patient) for r in found.records} == {
+        ("0", "nv", "HAM_0"),
+        ("1", "nv", "HAM_0"),
+        ("2", "mel", "HAM_1"),
+        ("3", "mel", "HAM_1"),
+    }

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -321,3 +322,15 @@ def test_the_fold_column_is_kept_in_the_manifest(tree: Tree, tmp_path: Path) -> 
     assert {r.extra[FOLD_COLUMN] for r in records} == {"0", "1", "2", "3"}
     assert fold_split(records, 0) == records
     check_certificate(run)
+    split(run)
+    assert not any(FOLD_COLUMN in record.extra for record in read_manifest(run).records)
+
+
+def test_a_users_own_fold_column_is_not_overwritten(tree: Tree, tmp_path: Path) -> None:
+    manifest = scan(tree(10))
+    own = tuple(replace(record, extra={"fold": "mine"}) for record in manifest.records)
+    run = a_run(tmp_path / "run", manifest.with_records(own))
+    with pytest.raises(ConfigError, match="column 'fold' of its own"):
+        split(run, folds=4)
+    split(run)
+    assert {record.extra["fold"] for record in read_manifest(run).records} == {"mine"}

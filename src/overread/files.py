@@ -61,12 +61,15 @@ def write_json(target: Path, document: Mapping[str, Any]) -> None:
     write_text(target, json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON document written by `write_json`; another schema version is an error."""
+def read_json(path: Path, *, hint: str = "Run the stage that makes it.") -> dict[str, Any]:
+    """Read a JSON document written by `write_json`; another schema version is an error.
+
+    `hint` is what to do when there is no such file.
+    """
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError("does not exist", where=path, hint="Run the stage that makes it.") from None
+        raise DataError("does not exist", where=path, hint=hint) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"is not readable JSON ({error})", where=path) from error
     if not isinstance(document, dict):

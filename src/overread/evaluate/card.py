@@ -99,13 +99,15 @@ def _first(files: RunFiles, what: str, *places: str) -> Line:
     return Line(say(f"card.{what}"), None)
 
 
-def _words(value: Any) -> str:
+def _words(value: Any) -> str | Said:
+    return say(f"card.{'so' if value else 'not_so'}") if isinstance(value, bool) else _plain(value)
+
+
+def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_words(part)}" for key, part in value.items())
+        return ", ".join(f"{key} {_plain(part)}" for key, part in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_words, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+        return ", ".join(map(_plain, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

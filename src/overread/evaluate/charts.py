@@ -84,14 +84,20 @@ def shorten(name: str, most: int = 22) -> str:
     return name if len(name) <= most else f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
 
 
-def round_axis(label: str, values: Sequence[float] | Floats, *, percent: bool = False) -> Axis:
-    """An axis around `values` with about five ticks at 1, 2 or 5 times a power of ten."""
+def round_axis(
+    label: str, values: Sequence[float] | Floats, *, percent: bool = False, whole: bool = False
+) -> Axis:
+    """An axis around `values` with about five ticks at 1, 2 or 5 times a power of ten.
+
+    `whole`: ticks at whole numbers only.
+    """
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     span = (high - low) or abs(high) or 1.0
     power = 10.0 ** np.floor(np.log10(span / 4))
     step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 6)
+    step = max(step, 1.0) if whole else step
     first, last = np.floor(low / step + 1e-9), np.ceil(high / step - 1e-9)
     ticks = tuple(float(np.round(step * i, 12)) for i in np.arange(first, max(last, first + 1) + 1))
     return Axis(label, ticks[0], ticks[-1], ticks, percent)

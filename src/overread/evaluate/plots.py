@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,12 +206,13 @@ def _over_epochs(name: str, epoch: Floats, group: Mapping[str, Floats], say: Say
     series = []
     for label, values in list(group.items())[:MOST_CLASSES]:
         known = np.isfinite(values) & np.isfinite(epoch)
-        series.append(Series(label, epoch[known], values[known]))
+        kind: Literal["line", "points"] = "line" if known.sum() > 1 else "points"
+        series.append(Series(label, epoch[known], values[known], kind=kind))
     return Chart(
         name,
         say(f"chart.{name}.title"),
         say(f"chart.{name}.description"),
-        round_axis(say("chart.epoch"), epoch),
+        round_axis(say("chart.epoch"), epoch, whole=True),
         round_axis(say(f"chart.{name}.y"), np.concatenate([s.y for s in series])),
         tuple(series),
     )

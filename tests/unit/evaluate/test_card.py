@@ -74,6 +74,12 @@ def test_a_zero_is_a_fact_and_not_a_blank(sample_run: Path) -> None:
     assert card["Labels that look wrong"] == f"**{SUPPLY}**"  # not looked for: not zero
 
 
+def test_yes_and_no_are_said_in_the_language_of_the_card(sample_run: Path) -> None:
+    english, chinese = write_cards(sample_run)
+    assert "Trained from random weights: no `[plan.json:from_scratch]`" in english
+    assert "是否从随机权重开始训练: 否 `[plan.json:from_scratch]`" in chinese
+
+
 def test_estimates_have_interval_and_n(sample_run: Path) -> None:
     card = lines(write_cards(sample_run)[0])
     pattern = r"[\d.]+%? \([\d.]+%?–[\d.]+%?\), n=\d+ `"

@@ -111,6 +111,12 @@ def test_a_round_axis_holds_its_values_between_few_ticks(low: float, high: float
     assert axis.ticks[0] == axis.low and axis.ticks[-1] == axis.high
 
 
+def test_epochs_are_counted_in_whole_numbers() -> None:
+    for low, high in ((1, 2), (0, 0), (1, 7), (1, 300)):
+        ticks = round_axis("epoch", [low, high], whole=True).ticks
+        assert all(tick == int(tick) for tick in ticks) and len(ticks) >= 2
+
+
 def test_a_long_name_gives_way_in_its_middle() -> None:
     assert shorten("melanoma") == "melanoma"
     short = shorten("Actinic keratosis / intraepithelial carcinoma")

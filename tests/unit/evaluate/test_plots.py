@@ -115,3 +115,8 @@ def test_training_curves_part_loss_from_scores_and_leave_out_the_rest() -> None:
     assert [s.label for s in score.series] == ["val_accuracy"]
     assert loss.series[0].y == pytest.approx([1, 0.5, 1 / 3])
     assert training_charts([], SAY) == []
+
+
+def test_a_single_epoch_is_a_point_that_can_be_seen() -> None:
+    (chart,) = training_charts([{"epoch": "0", "train_loss": "", "val_macro_auroc": ".6"}], SAY)
+    assert [(s.label, s.kind, len(s.x)) for s in chart.series] == [("val_macro_auroc", "points", 1)]

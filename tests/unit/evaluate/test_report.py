@@ -93,6 +93,7 @@ def test_a_whole_run_gives_a_whole_page(sample_run: Path) -> None:
     assert {address[1:] for address in page.addresses if address.startswith("#")} <= set(page.ids)
     assert "not a medical device" in page.text("en") and "不是医疗器械" in page.text("zh-CN")
     assert "Not in this run" not in page.text("en")
+    assert "7 : 1 : 2" in page.text("")
     assert sorted(path.name for path in (sample_run / "figures").glob("*.svg")) == [
         "calibration.svg",
         "confusion.svg",

@@ -98,6 +98,6 @@ def step_seconds(recipe: Recipe, classes: int, *, device: str, precision: Name) 
         with autocast(device, precision):
             value = loss(model(images), targets)
         torch.autograd.backward(value)
-        float(value)
+        value.detach().item()  # waits for a GPU
         times.append(time.perf_counter() - started)
     return statistics.median(times[1:])

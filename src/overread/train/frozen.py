@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from overread.files import atomic_path
+from overread.progress import track
 from overread.train.models import Classifier
 
 MOST_BYTES = 6 * 2**30
@@ -77,7 +78,12 @@ def fixed_key(fixed: nn.Module) -> str:
 
 
 def cached_maps(
-    path: Path, n: int, compute: Callable[[int, int], NDArray[np.float32]], *, batch_size: int
+    path: Path,
+    n: int,
+    compute: Callable[[int, int], NDArray[np.float32]],
+    *,
+    batch_size: int,
+    title: str = "Running the frozen part",
 ) -> NDArray[np.float32] | None:
     """(n, ...) float32 maps in a memory-mapped file: found at `path`, or computed batch by batch.
 
@@ -97,7 +103,8 @@ def cached_maps(
             temporary, mode="w+", dtype=np.float32, shape=(n, *first.shape[1:])
         )
         table[: len(first)] = first
-        for start in range(len(first), n, batch_size):
+        starts = range(len(first), n, batch_size)
+        for start in track(starts, title, len(starts)):
             stop = min(start + batch_size, n)
             table[start:stop] = compute(start, stop)
         table.flush()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -46,8 +47,8 @@ class Mahalanobis:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Distance to the `k`-th nearest of `references` (m, D), after standardising or, where
-    `deviation` is empty, after taking `mean` off and scaling to unit length: by direction."""
+    """Distance to the `k`-th nearest of `references` (m, D), which are stored as `scaled` gives
+    them: standardised or, where `deviation` is empty, less `mean` and of unit length."""
 
     mean: Floats
     deviation: Floats
@@ -55,17 +56,23 @@ class Neighbours:
     k: Floats
 
     def distance(self, x: Floats) -> Floats:
-        a, b = self._scaled(x), self._scaled(self.references)
-        squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2.0 * (a @ b.T)
-        place = min(int(self.k), len(b)) - 1
+        a = scaled(x, self.mean, self.deviation)
+        squares = (a * a).sum(1)[:, None] + self._lengths - 2.0 * (a @ self.references.T)
+        place = min(int(self.k), len(self.references)) - 1
         return np.asarray(np.sqrt(np.maximum(np.partition(squares, place, axis=1)[:, place], 0.0)))
 
-    def _scaled(self, x: Floats) -> Floats:
-        x = x - self.mean
-        if self.deviation.size:
-            return np.asarray(x / self.deviation)
-        length = np.sqrt((x * x).sum(1, keepdims=True))
-        return np.asarray(x / np.maximum(length, 1e-12))
+    @cached_property
+    def _lengths(self) -> Floats:
+        return np.asarray((self.references * self.references).sum(1))
+
+
+def scaled(x: Floats, mean: Floats, deviation: Floats) -> Floats:
+    """`x` (n, D) less `mean`, over `deviation` or, where that is empty, of unit length."""
+    x = x - mean
+    if deviation.size:
+        return np.asarray(x / deviation)
+    length = np.sqrt((x * x).sum(1, keepdims=True))
+    return np.asarray(x / np.maximum(length, 1e-12))
 
 
 KINDS: dict[str, type[Mahalanobis] | type[Neighbours]] = {
@@ -88,8 +95,8 @@ class Detector:
         # A feature that overflowed is as far away as can be.
         with np.errstate(over="ignore", invalid="ignore"):
             distance = self.model.distance(x.astype(np.float32, copy=False))
-        scaled = (distance - self.centre) / self.spread
-        return np.asarray(np.nan_to_num(np.maximum(scaled, 0.0), nan=1e6, posinf=1e6))
+        score = np.maximum((distance - self.centre) / self.spread, 0.0)
+        return np.asarray(np.nan_to_num(score, nan=1e6, posinf=1e6))
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,8 @@ class Gate:
             kind = next(k for k, cls in KINDS.items() if isinstance(detector.model, cls))
             head = f"{number}.{detector.view}.{kind}"
             found[f"{head}.scale"] = np.asarray([detector.centre, detector.spread], np.float32)
-            for name, value in vars(detector.model).items():
+            for name in type(detector.model).__annotations__:
+                value = getattr(detector.model, name)
                 # Half precision is exact enough for stored images, and half the size.
                 small = np.float16 if name == "references" else np.float32
                 found[f"{head}.{name}"] = np.asarray(value, small)

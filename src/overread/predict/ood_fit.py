@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.bundle.format import Ood
-from overread.predict.ood import Detector, Floats, Gate, Mahalanobis, Neighbours, View, joined
+from overread.predict.ood import (
+    Detector,
+    Floats,
+    Gate,
+    Mahalanobis,
+    Neighbours,
+    View,
+    joined,
+    scaled,
+)
 
 AXES, REFERENCES, FOLDS = 128, 1000, 5
 Name = tuple[View, str]
@@ -132,7 +141,7 @@ def _neighbours(name: Name, x: Floats, seed: int) -> Neighbours:
     mean, deviation = _standard(x)
     if name[0] == "features":  # their length says more of contrast than of kind
         deviation = np.zeros(0, np.float32)
-    return Neighbours(mean, deviation, x, np.asarray(k))
+    return Neighbours(mean, deviation, scaled(x, mean, deviation), np.asarray(k))
 
 
 def fit_mahalanobis(x: Floats) -> Mahalanobis:

@@ -45,12 +45,14 @@ def _describe(image: NDArray[np.uint8]) -> Floats:
     return np.concatenate([np.asarray(part, np.float32).ravel() for part in parts])
 
 
-def _halve(image: NDArray[np.generic]) -> Floats:
+def _halve(image: NDArray[np.uint8] | Floats) -> Floats:
     """Means of 2 x 2 blocks; an odd last row or column is dropped."""
     height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
-    even = image[:height, :width].astype(np.float32)
-    total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
-    return np.asarray(total / 4, np.float32)
+    wide = np.uint16 if image.dtype == np.uint8 else np.float32
+    # Whole rows first: they lie together in memory.
+    rows = np.add(image[0:height:2], image[1:height:2], dtype=wide)
+    total = np.add(rows[:, 0:width:2], rows[:, 1:width:2], dtype=wide)
+    return np.asarray(total * np.float32(0.25), np.float32)
 
 
 def _textures(grey: Floats) -> list[float]:

@@ -101,13 +101,12 @@ def test_joining() -> None:
 
 def both() -> Gate:
     features, pixels = normal(80, 5), normal(80, LENGTH, 1)
-    none = np.zeros(0, np.float32)
     return Gate(
         (
             Detector("features", fit_mahalanobis(features), 2.0, 1.5),
             Detector(
                 "pixels",
-                Neighbours(pixels.mean(0), none, pixels, np.asarray(5, np.float32)),
+                Neighbours(0 * pixels[0], 0 * pixels[0] + 1, pixels, np.asarray(5, np.float32)),
                 0.1,
                 0.2,
             ),

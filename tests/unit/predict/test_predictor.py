@@ -111,7 +111,7 @@ def gate_near(colour: str) -> Gate:
     """A gate that knows only pictures whose mean colours are those of `colour`."""
     known = np.stack([picture(colour, seed=seed).mean((0, 1)) / 255 for seed in range(20)])
     nearest = Neighbours(
-        known.mean(0).astype(np.float32),
+        np.zeros(3, np.float32),
         np.ones(3, np.float32),
         known.astype(np.float32),
         np.asarray(1, np.float32),

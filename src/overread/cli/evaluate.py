@@ -40,7 +40,12 @@ def evaluate(
         print_json(metrics)
         return
     show_estimates(metrics["test"])
-    for name, found in metrics["drop"].items():
-        low, high = found["ci95"]
-        console.print(f"  {name} fell by {found['value']:+.3f} ({low:+.3f} to {high:+.3f})")
+    for name in ("accuracy", "balanced_accuracy", "macro_auroc"):
+        if (found := metrics["drop"].get(name)) and found["value"] is not None:
+            low, high = found["ci95"]
+            title = name.replace("_", " ").replace("auroc", "AUROC")
+            console.print(
+                f"  {title}, against the model's own test: {found['value']:+.3f} "
+                f"(95 % interval {low:+.3f} to {high:+.3f})"
+            )
     console.print(f"\nReport  {out / 'report.html'}")

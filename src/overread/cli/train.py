@@ -35,6 +35,9 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Time that `auto` may plan for.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Processor threads; all if left out.")] = None,
+    leak_price: Annotated[
+        bool, typer.Option(help="Train once more on a random split: what does the leak buy?")
+    ] = False,
     resume: Annotated[bool, typer.Option(help="Go on with a run that was broken off.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -67,6 +70,7 @@ def train(
         device=device,
         threads=threads,
         minutes=minutes,
+        leak_price=leak_price,
         resume=resume,
         command=shlex.join(["overread", *sys.argv[1:]]),
     )

@@ -1,4 +1,7 @@
-"""A model judged on other labelled images: an external test."""
+"""A model judged on other labelled images: an external test.
+
+`drop` in its metrics.json is this test minus the model's own, each figure with its interval.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from overread.dataset.groups import group_records
 from overread.dataset.manifest import ImageRecord, Manifest, write_manifest
 from overread.dataset.scan import scan
 from overread.errors import DataError, did_you_mean
+from overread.evaluate.differences import drop
 from overread.evaluate.looks import count_look, hash_of_test_set
 from overread.evaluate.predictions import write_predictions
 from overread.evaluate.recompute import recompute
@@ -20,8 +24,6 @@ from overread.files import sha256_file, write_json
 from overread.predict.labelled import predict_records
 from overread.predict.pictures import write_mistakes
 from overread.predict.predictor import load
-
-DROPPED = ("accuracy", "balanced_accuracy", "macro_auroc", "macro_f1", "mcc")
 
 
 def evaluate(
@@ -60,31 +62,12 @@ def evaluate(
         "data": str(manifest.root),
         "unreadable": [{"path": path, "reason": reason} for path, reason in failures],
     }
-    metrics["drop"] = drop_against(predictor.info, metrics["test"])
+    internal = {n: e.model_dump(mode="json") for n, e in (predictor.info.results or {}).items()}
+    metrics["drop"] = drop(internal, metrics["test"])
     write_json(out / "metrics.json", metrics)
     write_mistakes(predictor, manifest.root, table, out / "figures" / "mistakes")
     write_report(out)
     return metrics
-
-
-def drop_against(info: BundleInfo, external: Mapping[str, Any]) -> dict[str, Any]:
-    """By how much each figure fell from the model's own test part: {"value", "ci95"} of each.
-
-    The two samples are independent, so the interval's half-widths add as squares (Newcombe 1998,
-    Stat Med 17:873, method 10).
-    """
-    found = {}
-    for name in DROPPED:
-        inside, outside = (info.results or {}).get(name), external.get(name)
-        if inside is None or inside.ci95 is None or not outside or outside["value"] is None:
-            continue
-        own, (own_low, own_high) = inside.value, inside.ci95
-        new, (new_low, new_high) = outside["value"], outside["ci95"]
-        drop = own - new
-        low = drop - ((own - own_low) ** 2 + (new_high - new) ** 2) ** 0.5
-        high = drop + ((own_high - own) ** 2 + (new - new_low) ** 2) ** 0.5
-        found[name] = {"value": drop, "ci95": [low, high]}
-    return found
 
 
 def _test_records(

@@ -15,6 +15,7 @@ from overread.errors import DataError, LeakError
 from overread.files import read_json
 from overread.train.finish import FINAL_FILES, finish
 from overread.train.fit import check_free, fit
+from overread.train.leak_price import add_leak_price, prepare_naive
 from overread.train.planning import plan_run
 from overread.train.recipe import load_recipe, with_overrides
 
@@ -35,6 +36,7 @@ def train(
     device: str = "auto",
     threads: int | None = None,
     minutes: float | None = None,
+    leak_price: bool = False,
     resume: bool = False,
     show: bool = True,
     command: str = "",
@@ -44,7 +46,8 @@ def train(
     What OUT already holds of the audit and the split is used, what is missing is made. `changes`
     sets single values of the recipe by dotted name, such as {"epochs": 3}. `minutes` is the time
     that `auto` may plan for. With `resume` a run that was broken off goes on, and ends as if it had
-    not been; one that is finished gives its metrics again.
+    not been; one that is finished gives its metrics again. `leak_price` trains the same once more
+    on a random split in OUT/leak-price, and reports by how much that flatters.
 
     Raises:
         DataError: DATA cannot be used, OUT holds another data set's run or a finished one.
@@ -52,26 +55,31 @@ def train(
         ConfigError: the recipe, an option or the weights do not fit.
     """
     data, out = Path(data), Path(out)
-    if resume and is_finished(out):
-        return read_json(out / "metrics.json")
     # What can be refused is refused before the long work begins.
     chosen = with_overrides(load_recipe(recipe), changes or {})
-    check_free(out, resume=resume)
-    manifest = prepare(data, out, policy=policy, ratio=ratio, seed=seed)
-    plan = plan_run(
-        out,
-        manifest,
-        chosen,
-        resume=resume,
-        weights=weights,
-        from_scratch=from_scratch,
-        seed=seed,
-        device=device,
-        threads=threads,
-        minutes=minutes,
-    )
-    result = fit(plan, manifest, out, resume=resume, show=show)
-    return finish(out, manifest, plan, result, command=command)
+    settings: dict[str, Any] = {
+        "weights": weights,
+        "from_scratch": from_scratch,
+        "seed": seed,
+        "device": device,
+        "threads": threads,
+        "minutes": minutes,
+    }
+
+    def run_in(folder: Path, wanted: Policy, again: bool) -> dict[str, Any]:
+        if again and is_finished(folder):
+            return read_json(folder / "metrics.json")
+        check_free(folder, resume=again)
+        manifest = prepare(data, folder, policy=wanted, ratio=ratio, seed=seed)
+        plan = plan_run(folder, manifest, chosen, resume=again, **settings)
+        result = fit(plan, manifest, folder, resume=again, show=show)
+        return finish(folder, manifest, plan, result, command=command)
+
+    metrics = run_in(out, policy, resume)
+    if leak_price and not metrics["leak_price"]:
+        naive = prepare_naive(out, ratio=_ratio(ratio), seed=seed)
+        return add_leak_price(out, run_in(naive, "naive", True))
+    return metrics
 
 
 def is_finished(run: Path) -> bool:
@@ -99,8 +107,7 @@ def prepare(
         )
     if not (out / CERTIFICATE_FILE).is_file():
         _refuse_uncertified(out, manifest)
-        given = tuple(ratio) if ratio else DEFAULT_RATIO
-        split(out, ratio=(given[0], given[1], given[2]), seed=seed, policy=policy)
+        split(out, ratio=_ratio(ratio), seed=seed, policy=policy)
     certificate = read_json(out / CERTIFICATE_FILE)
     if certificate["method"] != policy:
         raise LeakError(
@@ -110,6 +117,11 @@ def prepare(
         )
     check_certificate(out)
     return read_manifest(out)
+
+
+def _ratio(given: Sequence[float] | None) -> tuple[float, float, float]:
+    train_share, val_share, test_share = given or DEFAULT_RATIO
+    return train_share, val_share, test_share
 
 
 def _refuse_uncertified(out: Path, manifest: Manifest) -> None:

@@ -77,7 +77,7 @@ def test_frozen_imagenet_features_beat_a_random_start_by_far(
         torch.manual_seed(seed)
         start = build_classifier(with_overrides(auto, {"model": same}), 3, from_scratch=True)
         random.append(macro_auroc(start, ultrasound))
-    assert pretrained > 0.82, (pretrained, random)
+    assert pretrained > 0.80, (pretrained, random)
     assert pretrained - max(random) > 0.08, (pretrained, random)
 
 

@@ -25,7 +25,7 @@ from overread.predict.ood import (
     scaled,
 )
 
-AXES, REFERENCES, FOLDS = 128, 1000, 5
+AXES, REFERENCES, FOLDS, MOST_FOLDS = 128, 1000, 5, 20
 Name = tuple[View, str]
 DISTANCES: tuple[Name, ...] = (
     ("features", "mahalanobis"),
@@ -202,7 +202,9 @@ def _folds(groups: Sequence[str], seed: int) -> NDArray[np.intp]:
     """A fold for each row, the same for all rows of a group."""
     names, rows = np.unique(np.asarray(groups), return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(names))
-    return np.asarray(order[rows] % min(FOLDS, len(names)))
+    # With few images, leaving out a fifth of them would make the rest look farther away.
+    count = max(FOLDS, min(MOST_FOLDS, 4000 // len(rows)))
+    return np.asarray(order[rows] % min(count, len(names)))
 
 
 def _trusted(held_out: NDArray[np.bool_] | None, count: int) -> NDArray[np.bool_]:

@@ -149,7 +149,9 @@ def test_a_gate_without_its_arrays_is_refused(tmp_path: Path) -> None:
 
 def test_a_heat_map_comes_when_asked_and_changes_nothing_else(model: Predictor) -> None:
     without, with_map = (model.predict(png(picture("green")), heatmap=h) for h in (False, True))
-    assert without == with_map
+    # Two graphs: the same to the last digits, which the runtime may sum in another order.
+    assert (without.status, without.label) == (with_map.status, with_map.label)
+    assert without.probabilities == pytest.approx(with_map.probabilities, abs=1e-6)
     assert without.heatmap is None
     assert with_map.heatmap is not None
     assert with_map.heatmap.shape == (4, 4)

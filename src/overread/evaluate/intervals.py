@@ -19,7 +19,7 @@ from scipy import stats
 Floats = NDArray[np.float64]
 LEVEL = 0.95
 Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
-PRIOR = 0.5  # groups of each kind added before judging how alike the images of a group are
+PRIOR = 0.25  # groups of each kind added before judging how alike the images of a group are
 DIGITS = 10  # kept in files: beyond them machines differ in the order of a sum
 
 
@@ -67,8 +67,8 @@ def score_interval(value: float, n: float, *, quantile: float = Z) -> tuple[floa
 def design_effect(hits: Floats, sizes: Floats) -> float:
     """Variance of a proportion under grouping, over that of independent images; at least 1.
 
-    `hits`, `sizes` (groups,): right and all images of each group. Half a group wholly right and
-    half a group wholly wrong are added: without them a sample with no error would look as if the
+    `hits`, `sizes` (groups,): right and all images of each group. A quarter of a group wholly right
+    and a quarter wholly wrong are added: without them a sample with no error would look as if the
     images of one patient were independent, about which it says nothing.
     """
     used = sizes > 0
@@ -115,7 +115,10 @@ def bounded(
     if not np.isfinite(value) or len(known) < max(2, len(replicates) // 2):
         return UNDEFINED
     unit = (value - low) / (high - low)
-    variance = float(np.var(known)) / (high - low) ** 2 * groups / max(groups - 1, 1)
+    units = max(groups - 1, 1)
+    variance = float(np.var(known)) / (high - low) ** 2 * groups / units
+    # A variance judged from few groups is itself unsure: Student's t instead of the normal.
+    variance *= float(stats.t.ppf(0.5 + LEVEL / 2, units) / Z) ** 2
     n = most if variance <= 0 else min(most, unit * (1 - unit) / variance)
     ends = score_interval(min(max(unit, 0.0), 1.0), max(n, 1e-6))
     return Estimate(value, low + (high - low) * ends[0], low + (high - low) * ends[1])

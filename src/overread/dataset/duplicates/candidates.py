@@ -13,9 +13,9 @@ from overread.dataset.duplicates.store import Store
 
 LOCAL_FEATURES = 96  # of each image, those that cover it best
 LOCAL = {"tables": 8, "window": 4, "limit": 56}
-GLOBAL = {"tables": 8, "window": 4, "limit": 72}
+GLOBAL = {"tables": 8, "window": 4, "limit": 48}
 PER_IMAGE = 12  # most candidates kept for an image from its local features
-PER_IMAGE_GLOBAL = 4
+PER_IMAGE_GLOBAL = 2
 CELLS = 16
 MIN_CELLS = 2
 
@@ -32,7 +32,7 @@ class Candidate:
 
 
 def candidates(store: Store) -> list[Candidate]:
-    """Pairs to prove, best first within each image, in a fixed order."""
+    """Pairs to prove, likely ones first."""
     return [*local_candidates(store), *global_candidates(store)]
 
 
@@ -57,10 +57,9 @@ def local_candidates(store: Store) -> list[Candidate]:
     pairs, count = pairs[count >= MIN_CELLS], count[count >= MIN_CELLS]
     a, b, mirror = pairs // 2 // n, pairs // 2 % n, pairs % 2
     keep = _best_per_image(a, b, count, PER_IMAGE)
-    return [
-        Candidate(int(i), int(j), bool(m))
-        for i, j, m in zip(a[keep], b[keep], mirror[keep], strict=True)
-    ]
+    rows = zip(a[keep].tolist(), b[keep].tolist(), mirror[keep].tolist(), strict=True)
+    found = [Candidate(i, j, bool(m)) for i, j, m in rows]
+    return [found[at] for at in np.argsort(-count[keep], kind="stable")]
 
 
 def _gather(
@@ -73,7 +72,7 @@ def _gather(
         if not row["count"]:
             continue
         used = min(int(row["count"]), LOCAL_FEATURES)
-        points = row["points"][:used, :2] / (2.0 * STEPS * row["thumb_size"])
+        points = row["points"][:used, :2] / (float(STEPS) * row["shape"])
         bits.append(row["bits"][:used])
         image.append(np.full(used, index, np.int64))
         cell.append(cells(points[:, 0], points[:, 1]).astype(np.int64))
@@ -102,7 +101,7 @@ def global_candidates(store: Store) -> list[Candidate]:
         return []
     n, m = len(store), len(image)
     turns = np.stack([_signs(store[i]) for i in image], axis=1).reshape(8 * m, -1)
-    found: list[NDArray[np.int64]] = []
+    codes: list[NDArray[np.int64]] = []
     for left, right, differing in near_pairs(turns, **GLOBAL):
         plain = (left < m) | (right < m)
         left, right, differing = left[plain], right[plain], differing[plain]
@@ -112,16 +111,15 @@ def global_candidates(store: Store) -> list[Candidate]:
         turn = np.where(a > b, _INVERSE[turn], turn)
         a, b = np.minimum(a, b), np.maximum(a, b)
         code = ((differing.astype(np.int64) * n + a) * n + b) * 8 + turn
-        found.append(code[a != b])
-    code = np.unique(np.concatenate(found))
+        codes.append(code[a != b])
+    code = np.unique(np.concatenate(codes))
     pair, first = np.unique(code % (8 * n * n), return_index=True)  # sorted: nearest first
     distance: NDArray[np.int64] = code[first] // (8 * n * n)
     a, b, turn = pair // 8 // n, pair // 8 % n, pair % 8
     keep = _best_per_image(a, b, -distance, PER_IMAGE_GLOBAL)
-    return [
-        Candidate(int(i), int(j), bool(t >= 4), int(t))
-        for i, j, t in zip(a[keep], b[keep], turn[keep], strict=True)
-    ]
+    rows = zip(a[keep].tolist(), b[keep].tolist(), turn[keep].tolist(), strict=True)
+    found = [Candidate(i, j, t >= 4, t) for i, j, t in rows]
+    return [found[at] for at in np.argsort(distance[keep], kind="stable")]
 
 
 def turned(picture: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
@@ -138,9 +136,9 @@ def _signs(row: np.void) -> NDArray[np.uint8]:
     """(8, 32): packed signs of the band-passed 16 x 16 picture in its eight positions."""
     import cv2
 
-    width, height = (int(side) for side in row["thumb_size"])
+    width, height = (int(side) for side in row["shape"])
     small = cv2.resize(
-        row["thumb"][:height, :width].astype(np.float32), (16, 16), interpolation=cv2.INTER_AREA
+        row["picture"][:height, :width].astype(np.float32), (16, 16), interpolation=cv2.INTER_AREA
     )
     band = cv2.GaussianBlur(small, (0, 0), 0.7) - cv2.GaussianBlur(small, (0, 0), 4.0)
     signs = [turned(band, turn).ravel()[_SHUFFLE] > 0 for turn in range(8)]

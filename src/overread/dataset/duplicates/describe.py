@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-WORK = 224  # long side, in pixels, at which features are found
-THUMB = WORK // 2  # long side of the stored picture
+SIDE = 112  # long side of the stored picture, whose pixels are the unit of all coordinates
+DETECT = 160  # long side at which features are found: what is finer is noise as often as not
 FEATURES = 256  # most features kept for an image
 STEPS = 64  # stored units in one pixel, or one degree
-FRAME = 11  # features nearer than half of this to a black or white border are left out
+FRAME = 9  # features nearer than half of this to a black or white border are left out
 BYTES = 32  # of one descriptor
 
 RECORD = np.dtype(
@@ -32,11 +32,11 @@ RECORD = np.dtype(
         ("key", "S64"),
         ("digest", "<u8"),  # of the decoded pixels
         ("size", "<i4", (2,)),  # width, height of the image given
-        ("thumb_size", "u1", (2,)),  # width, height within `thumb`
+        ("shape", "u1", (2,)),  # width, height of the stored picture
         ("count", "<u2"),  # features in use
-        ("points", "<i2", (FEATURES, 4)),  # x, y, diameter, angle, in 1/STEPS at working size
+        ("points", "<i2", (FEATURES, 4)),  # x, y, diameter, angle, in 1/STEPS
         ("bits", "u1", (FEATURES, BYTES)),
-        ("thumb", "u1", (THUMB, THUMB)),
+        ("picture", "u1", (SIDE, SIDE)),  # grey
     ]
 )
 Record = np.void  # one row of RECORD
@@ -80,26 +80,24 @@ def describe(pixels: NDArray[np.uint8], key: str = "") -> Records:
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8)
     digest.update(f"{pixels.shape}".encode())
     row["digest"] = int.from_bytes(digest.digest(), "little")
-    grey = _stretched(_resized(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2))
-    small = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    row["thumb"][0, : small.shape[0], : small.shape[1]] = small
-    row["thumb_size"] = small.shape[::-1]
-    points, bits = _features(grey, cv2)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    detail = _stretched(_resized(grey, DETECT, cv2))
+    picture = _resized(detail, SIDE, cv2)
+    row["picture"][0, : picture.shape[0], : picture.shape[1]] = picture
+    row["shape"] = picture.shape[::-1]
+    points, bits = _features(detail, picture.shape, cv2)
     row["count"] = len(points)
     row["points"][0, : len(points)] = points
     row["bits"][0, : len(bits)] = bits
     return row
 
 
-def _resized(grey: NDArray[np.uint8], cv2: Any) -> NDArray[np.uint8]:
-    """`grey` with its long side at WORK and both sides even, so that halving it is exact."""
-    height, width = grey.shape
-    scale = WORK / max(height, width)
-    size = tuple(max(16, 2 * round(side * scale / 2)) for side in (width, height))
-    shrinks = scale < 1
-    resized: NDArray[np.uint8] = cv2.resize(
-        grey, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+def _resized(grey: NDArray[np.uint8], side: int, cv2: Any) -> NDArray[np.uint8]:
+    """`grey` with its long side at `side`."""
+    scale = side / max(grey.shape)
+    height, width = (max(16, round(length * scale)) for length in grey.shape)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    resized: NDArray[np.uint8] = cv2.resize(grey, (width, height), interpolation=how)
     return resized
 
 
@@ -112,8 +110,10 @@ def _stretched(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return stretched
 
 
-def _features(grey: NDArray[np.uint8], cv2: Any) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """Points (k, 4) and bits (k, 32), those that tell most of the whole image first."""
+def _features(
+    grey: NDArray[np.uint8], shape: tuple[int, ...], cv2: Any
+) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """Points (k, 4) in a picture of `shape`, bits (k, 32): those first that cover most of it."""
     sift = cv2.SIFT_create(nfeatures=FEATURES, contrastThreshold=0.01)
     # The corners of a black frame are alike in all framed images and say nothing.
     inside = cv2.erode(seen(grey), np.ones((FRAME, FRAME), np.uint8), borderValue=1)
@@ -123,6 +123,10 @@ def _features(grey: NDArray[np.uint8], cv2: Any) -> tuple[NDArray[np.int16], NDA
     points = np.array([(*p.pt, p.size, p.angle) for p in found], np.float64)
     strength = np.array([p.response for p in found])
     order = _spread_order(points, strength, grey.shape)[:FEATURES]
+    y, x = np.divide(shape[:2], grey.shape)
+    points[:, 0] = (points[:, 0] + 0.5) * x - 0.5
+    points[:, 1] = (points[:, 1] + 0.5) * y - 0.5
+    points[:, 2] *= (x * y) ** 0.5
     return np.rint(points[order] * STEPS).astype(np.int16), binarise(descriptors[order])
 
 

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from overread.dataset.duplicates.bridges import drop_weak_bridges
 from overread.dataset.duplicates.candidates import Candidate, candidates
-from overread.dataset.duplicates.judge import ACCEPT, Verdict, in_pixels, judge, kind
+from overread.dataset.duplicates.groups import STRONG, Joined, accept, drop_weak_bridges
+from overread.dataset.duplicates.judge import Verdict, in_pixels, judge, kind
 from overread.dataset.duplicates.store import Load, Store
 from overread.errors import ConfigError
 from overread.progress import track
 
 Transform = tuple[tuple[float, float, float], tuple[float, float, float]]
-BATCH = 256  # pairs handed to a worker at once
+BATCH = 1024  # pairs proved before those that this makes needless are left out
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def find_copies(
         threads = workers or os.cpu_count() or 1
         store.fill(load, threads, show)
         same = _identical(store)
-        accepted = _prove(store, candidates(store), threads, show)
-        accepted = drop_weak_bridges(store, accepted, same)
+        verdicts = _judge(store, candidates(store), threads, show)
+        accepted = drop_weak_bridges(store, accept(verdicts, same), same)
         pairs = [_pair(store, a, b, verdict) for (a, b), verdict in accepted.items()]
         known = {(pair.a, pair.b) for pair in pairs}
         pairs += [CopyPair(a, b, 1.0, "same-pixels", _SAME) for a, b in same if (a, b) not in known]
@@ -117,33 +117,37 @@ def _identical(store: Store) -> list[tuple[int, int]]:
     return [pair for members in groups.values() for pair in pairwise(members)]
 
 
-def _prove(
+def _judge(
     store: Store, proposed: list[Candidate], workers: int, show: bool
 ) -> dict[tuple[int, int], Verdict]:
-    """The accepted pairs with their best verdicts."""
+    """The best verdict on every pair that was looked at and is not clearly two pictures.
 
-    def batch(start: int) -> list[tuple[Candidate, Verdict]]:
-        found = []
-        for candidate in proposed[start : start + BATCH]:
-            verdict = judge(store[candidate.a], store[candidate.b], candidate)
-            if verdict is not None and verdict.score >= ACCEPT:
-                found.append((candidate, verdict))
-        return found
+    Likely pairs come first, and a pair that strong ones have joined already is not looked at.
+    """
+    verdicts: dict[tuple[int, int], Verdict] = {}
+    joined = Joined()
+
+    def one(candidate: Candidate) -> Verdict | None:
+        return judge(store[candidate.a], store[candidate.b], candidate)
 
     starts = range(0, len(proposed), BATCH)
-    accepted: dict[tuple[int, int], Verdict] = {}
     with ThreadPoolExecutor(workers) as pool:
-        done = pool.map(batch, starts)
-        for found in track(done, "Comparing pairs", len(starts)) if show else done:
-            for candidate, verdict in found:
+        for start in track(starts, "Comparing pairs", len(starts)) if show else starts:
+            batch = [c for c in proposed[start : start + BATCH] if not joined.same(c.a, c.b)]
+            for candidate, verdict in zip(batch, pool.map(one, batch), strict=True):
                 pair = (candidate.a, candidate.b)
-                if pair not in accepted or verdict.score > accepted[pair].score:
-                    accepted[pair] = verdict
-    return dict(sorted(accepted.items()))
+                if verdict is None or (
+                    pair in verdicts and verdicts[pair].evidence >= verdict.evidence
+                ):
+                    continue
+                verdicts[pair] = verdict
+                if verdict.evidence >= STRONG:
+                    joined.join(*pair)
+    return dict(sorted(verdicts.items()))
 
 
 def _pair(store: Store, a: int, b: int, verdict: Verdict) -> CopyPair:
     first, second = store[a], store[b]
     (p, q, r), (s, t, u) = np.round(in_pixels(first, second, verdict.transform), 5).tolist()
     name = kind(first, second, verdict)
-    return CopyPair(a, b, round(verdict.score, 4), name, ((p, q, r), (s, t, u)))
+    return CopyPair(a, b, round(max(0.5, verdict.score), 4), name, ((p, q, r), (s, t, u)))

@@ -13,15 +13,16 @@ Affine = NDArray[np.float64]  # (2, 3)
 
 NEAREST = 1  # matches kept for each feature
 FARTHEST = 84  # Hamming distance of the worst match used
-HYPOTHESES = 160
-LOOSE, TIGHT = 9.0, 3.0  # distance in pixels at working size from where a match should lie
+HYPOTHESES = 96
+LEAST_SUPPORT = 2.5  # a hypothesis that fewer matches (near ones count more) support is chance
+LOOSE, TIGHT = 4.5, 1.5  # distance in pixels from where a match should lie
 SCALES = (0.22, 4.5)
 MOST_UNEVEN = 2.2  # ratio of an allowed transformation's two singular values
 
 
 @dataclass(frozen=True)
 class Fit:
-    """`transform` maps a's working pixels to b's; `matches` features agree with it, which lie in
+    """`transform` maps a's stored picture to b's; `matches` features agree with it, which lie in
     `cells` of the 16 cells of a's picture and of b's (the smaller number)."""
 
     transform: Affine
@@ -40,6 +41,8 @@ def fit(a: Record, b: Record, mirror: bool) -> Fit | None:
     if len(start) < 3:
         return None
     transform = _best_similarity(start, end)
+    if transform is None:
+        return None
     p, q = start[:, :2], end[:, :2]
     for tolerance in (LOOSE, LOOSE * 0.6, TIGHT, TIGHT):
         near = _distance(transform, p, q) < tolerance
@@ -62,7 +65,7 @@ def fit(a: Record, b: Record, mirror: bool) -> Fit | None:
 
 def whole(a: Record, b: Record, turn: int) -> Affine:
     """The map that lays all of a over all of b, turned as `candidates.turned` does."""
-    size_a, size_b = (2.0 * row["thumb_size"].astype(np.float64) for row in (a, b))
+    size_a, size_b = (row["shape"].astype(np.float64) for row in (a, b))
     step = np.diag([*(1 / size_a), 1.0]) @ _shift(0.5)  # to the unit square
     if turn >= 4:
         step = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]]) @ step
@@ -97,7 +100,7 @@ def inverse(transform: Affine) -> Affine:
 
 
 def _flip(row: Record) -> NDArray[np.float64]:
-    width = 2.0 * float(row["thumb_size"][0])
+    width = float(row["shape"][0])
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 
 
@@ -118,13 +121,13 @@ def _matched(a: Record, b: Record, mirror: bool) -> tuple[NDArray[np.float64], N
     start = a["points"][good[:, 0]].astype(np.float64) / STEPS
     end = b["points"][nearest[good[:, 0], good[:, 1]]].astype(np.float64) / STEPS
     if mirror:
-        start[:, 0] = 2.0 * float(a["thumb_size"][0]) - 1.0 - start[:, 0]
+        start[:, 0] = float(a["shape"][0]) - 1.0 - start[:, 0]
         start[:, 3] = 180.0 - start[:, 3]
     return start, end
 
 
-def _best_similarity(start: NDArray[np.float64], end: NDArray[np.float64]) -> Affine:
-    """The similarity, among those the best matches propose, that most matches agree with."""
+def _best_similarity(start: NDArray[np.float64], end: NDArray[np.float64]) -> Affine | None:
+    """The similarity, of those the nearest matches propose, that most matches agree with."""
     top = slice(0, HYPOTHESES)
     scale = end[top, 2] / start[top, 2]
     angle = np.radians(end[top, 3] - start[top, 3])
@@ -137,7 +140,10 @@ def _best_similarity(start: NDArray[np.float64], end: NDArray[np.float64]) -> Af
     error = off_x**2 + off_y**2
     support = np.maximum(0.0, 1.0 - error / LOOSE**2).sum(axis=1)
     possible = (scale > SCALES[0]) & (scale < SCALES[1])
-    best = int(np.argmax(np.where(possible, support, -1.0)))
+    support[~possible] = 0.0
+    best = int(np.argmax(support))
+    if support[best] < LEAST_SUPPORT:
+        return None
     return np.array(
         [[c[best], -s[best], shift_x[best]], [s[best], c[best], shift_y[best]]], np.float64
     )
@@ -148,7 +154,7 @@ def _least_squares(p: NDArray[np.float64], q: NDArray[np.float64]) -> Affine | N
     design = np.column_stack([p, np.ones(len(p))])
     centred = p - p.mean(axis=0)
     spread = np.linalg.svd(centred, compute_uv=False)
-    if len(p) >= 6 and spread[1] > 0.15 * spread[0] and spread[1] > 20:
+    if len(p) >= 6 and spread[1] > 0.15 * spread[0] and spread[1] > 10:
         solution, *_ = np.linalg.lstsq(design, q, rcond=None)
         affine: Affine = solution.T.astype(np.float64)
         return affine if plausible(affine) else None
@@ -177,5 +183,5 @@ def _distance(
 
 
 def _cells(points: NDArray[np.float64]) -> int:
-    """How many 40-pixel cells of the working picture hold a point."""
-    return len(np.unique((points // 40).astype(int), axis=0))
+    """How many cells of 20 x 20 pixels hold a point."""
+    return len(np.unique((points // 20).astype(int), axis=0))

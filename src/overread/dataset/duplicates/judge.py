@@ -13,60 +13,69 @@ from overread.dataset.duplicates.describe import Record
 from overread.dataset.duplicates.geometry import Affine, fit, square, whole
 from overread.dataset.duplicates.proof import Proof, prove
 
-ACCEPT = 0.5  # score from which a pair counts as copies
 LEAST_MATCHES = 4  # below this, pixels are not looked at
-LEAST_CELLS = 3  # cells of 40 pixels that matches must lie in
-LEAST_OVERLAP = 0.3
-# Logistic score. Fitted on generated copies; see benchmarks/duplicates.md.
-WEIGHTS = {"bias": -14.0, "matches": 1.6, "coarse": 9.0, "fine": 5.0}
+LEAST_CELLS = 3  # cells of 20 pixels that matches must lie in
+LEAST_OVERLAP = 0.15  # of the smaller picture
+# Evidence, in units of log odds. Two patients' chest X-rays reach a fine correlation of 0.67 and
+# 34 agreeing matches; see benchmarks/duplicates.md for how these were chosen.
+FINE_WEIGHT, COARSE_WEIGHT, MATCH_WEIGHT, BIAS = 6.0, 0.5, 4.0, -7.3
+CHANCE_MATCHES = 40  # as many may agree by likeness alone; each doubling beyond is evidence
+SURE = 0.0  # evidence from which a pair is accepted by itself
+LIKELY = -3.0  # evidence from which it is accepted if nothing else looks as much like either
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`score` 0 to 1; `transform` maps a's working pixels to b's."""
+    """`evidence` in log odds; `transform` maps a's stored picture to b's."""
 
-    score: float
+    evidence: float
     transform: Affine
     proof: Proof
     matches: int
+
+    @property
+    def score(self) -> float:
+        """0 to 1, from the evidence alone."""
+        return 1 / (1 + math.exp(-self.evidence))
 
 
 def judge(a: Record, b: Record, candidate: Candidate) -> Verdict | None:
     """Prove one candidate; None when it is clearly no copy."""
     if candidate.turn is not None:
-        return judge_at(a, b, whole(a, b, candidate.turn), matches=0)
+        return judge_at(a, b, whole(a, b, candidate.turn), 0, hopeless=0.5)
     found = fit(a, b, candidate.mirror)
     if found is None or found.matches < LEAST_MATCHES or found.cells < LEAST_CELLS:
         return None
     return judge_at(a, b, found.transform, found.matches)
 
 
-def judge_at(a: Record, b: Record, transform: Affine, matches: int) -> Verdict | None:
+def judge_at(
+    a: Record, b: Record, transform: Affine, matches: int, hopeless: float = 0.1
+) -> Verdict | None:
     """The verdict on a laid over b by `transform`, which `matches` local features support."""
-    proof = prove(a, b, transform)
+    proof = prove(a, b, transform, hopeless=hopeless)
     if proof is None or proof.overlap < LEAST_OVERLAP:
         return None
-    return Verdict(score(proof, matches), proof.transform, proof, matches)
+    return Verdict(weigh(proof, matches), proof.transform, proof, matches)
 
 
-def score(proof: Proof, matches: int) -> float:
-    """0 to 1: how sure it is that two pictures are copies of one."""
-    z = (
-        WEIGHTS["bias"]
-        + WEIGHTS["matches"] * math.log2(1 + matches)
-        + WEIGHTS["coarse"] * proof.coarse
-        + WEIGHTS["fine"] * proof.fine
-    )
-    return 1 / (1 + math.exp(-z))
+def weigh(proof: Proof, matches: int) -> float:
+    """The evidence that two pictures are copies of one.
+
+    Correlations count in Fisher's z, in which equal steps are equally hard to come by.
+    """
+    fine, coarse = (math.atanh(min(max(r, -0.99), 0.995)) for r in (proof.fine, proof.coarse))
+    beyond = max(0.0, math.log2((matches + 1) / CHANCE_MATCHES))
+    return BIAS + FINE_WEIGHT * fine + COARSE_WEIGHT * coarse + MATCH_WEIGHT * beyond
 
 
 def in_pixels(a: Record, b: Record, transform: Affine) -> Affine:
-    """`transform` between working pixels as one between the pixels of the images given."""
-    return (_from_working(b) @ square(transform) @ np.linalg.inv(_from_working(a)))[:2]
+    """`transform` between stored pictures as one between the pixels of the images given."""
+    return (_from_stored(b) @ square(transform) @ np.linalg.inv(_from_stored(a)))[:2]
 
 
-def _from_working(row: Record) -> NDArray[np.float64]:
-    x, y = row["size"] / (2.0 * row["thumb_size"].astype(np.float64))
+def _from_stored(row: Record) -> NDArray[np.float64]:
+    x, y = row["size"] / row["shape"].astype(np.float64)
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
 
 
@@ -88,8 +97,8 @@ def kind(a: Record, b: Record, verdict: Verdict) -> str:
 
 def _geometry(a: Record, b: Record, transform: Affine) -> list[str]:
     """Names for what `transform` does to a, other than fitting it to b's frame."""
-    ratio = (b["thumb_size"] / a["thumb_size"]).astype(np.float64)
-    side = 2.0 * a["thumb_size"].astype(np.float64)
+    ratio = (b["shape"] / a["shape"]).astype(np.float64)
+    side = a["shape"].astype(np.float64)
     linear = transform[:, :2] / ratio[:, None]
     u, values, vt = np.linalg.svd(linear)
     turn = u @ vt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,7 @@ from overread.dataset.duplicates.geometry import Affine, inverse, plausible, squ
 FINE, COARSE = (1.0, 3.0), (2.2, 6.0)  # standard deviations, in pixels of the stored picture
 WINDOW = 15  # side of the square in which two pictures are correlated
 FLAT = 2.0  # standard deviation below which a place shows nothing
-ROUNDS = 40
-HOPELESS = 0.1  # coarse correlation that no refinement will save
+ROUNDS = 25
 SURE = 0.95  # coarse correlation that no refinement needs to better
 
 
@@ -23,7 +22,7 @@ SURE = 0.95  # coarse correlation that no refinement needs to better
 class Proof:
     """How well two pictures agree where they overlap.
 
-    `transform` maps a's working pixels to b's. `fine` and `coarse` are local correlations
+    `transform` maps a's stored picture to b's. `fine` and `coarse` are local correlations
     (-1 to 1), averaged over the overlap, of structure a few pixels and some ten pixels wide.
     `agree` is the part of the overlap whose coarse correlation is over one half. `overlap` is
     the overlap as a part of the smaller picture.
@@ -36,46 +35,44 @@ class Proof:
     overlap: float
 
 
-def prove(a: Record, b: Record, transform: Affine, *, refine: bool = True) -> Proof | None:
-    """Lay b over a by `transform` (working pixels), refine it on the pixels, and compare.
+def prove(a: Record, b: Record, transform: Affine, *, hopeless: float = 0.1) -> Proof | None:
+    """Lay b over a by `transform`, refine it on the pixels of the stored pictures, and compare.
 
     The comparison is made in the frame of the picture that shows more (so the other is only ever
-    made smaller). None when they do not overlap or nothing is to be seen there.
+    made smaller). A coarse correlation under `hopeless` is not refined. None when they do not
+    overlap or nothing is to be seen there.
     """
     swapped = abs(np.linalg.det(transform[:, :2])) < 1.0
     if swapped:
         a, b, transform = b, a, inverse(transform)
-    proof = _compare(_picture(a), _picture(b), _to_thumb(transform), refine)
-    if proof is None:
-        return None
-    found = _from_thumb(proof.transform)
-    if swapped:
-        found = inverse(found)
-    return Proof(found, proof.fine, proof.coarse, proof.agree, proof.overlap)
+    proof = _compare(_picture(a), _picture(b), transform, hopeless)
+    if proof is None or not swapped:
+        return proof
+    return replace(proof, transform=inverse(proof.transform))
 
 
 def _picture(row: Record) -> NDArray[np.float32]:
-    width, height = (int(side) for side in row["thumb_size"])
-    return np.asarray(row["thumb"][:height, :width], np.float32)
+    width, height = (int(side) for side in row["shape"])
+    return np.asarray(row["picture"][:height, :width], np.float32)
 
 
-# Pixel centres: working x = 2 * stored x + 0.5.
+# Pixel centres: x at full size = 2 * x at half size + 0.5.
 _UP = np.array([[2.0, 0.0, 0.5], [0.0, 2.0, 0.5], [0.0, 0.0, 1.0]])
 _DOWN = np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25], [0.0, 0.0, 1.0]])
 
 
-def _to_thumb(transform: Affine) -> Affine:
+def _halved(transform: Affine) -> Affine:
     small: Affine = (_DOWN @ square(transform) @ _UP)[:2]
     return small
 
 
-def _from_thumb(transform: Affine) -> Affine:
+def _doubled(transform: Affine) -> Affine:
     large: Affine = (_UP @ square(transform) @ _DOWN)[:2]
     return large
 
 
 def _compare(
-    a: NDArray[np.float32], b: NDArray[np.float32], transform: Affine, refine: bool
+    a: NDArray[np.float32], b: NDArray[np.float32], transform: Affine, hopeless: float
 ) -> Proof | None:
     import cv2
 
@@ -84,7 +81,7 @@ def _compare(
         b = cv2.GaussianBlur(b, (0, 0), 0.5 * (zoom**2 - 1) ** 0.5)
     seen_a, seen_b = seen(a), seen(b)
     proof = _agreement_at(a, b, seen_a, seen_b, transform, cv2)
-    if refine and proof is not None and HOPELESS < proof.coarse < SURE:
+    if proof is not None and hopeless < proof.coarse < SURE:
         moved = _refined(a, b, seen_a, seen_b, transform, cv2)
         other = _agreement_at(a, b, seen_a, seen_b, moved, cv2)
         if other is not None and other.coarse > proof.coarse:
@@ -125,16 +122,27 @@ def _refined(
     a: NDArray[np.float32], b: NDArray[np.float32],
     seen_a: NDArray[np.uint8], seen_b: NDArray[np.uint8], transform: Affine, cv2: Any,
 ) -> Affine:  # fmt: skip
-    """`transform` moved to where the two pictures correlate best (Evangelidis 2008, ECC)."""
+    """`transform` moved to where the two pictures correlate best (Evangelidis 2008, ECC).
+
+    Found at half the size: what is compared is too wide to need more.
+    """
+
+    def half(picture: NDArray[Any], how: int) -> NDArray[Any]:
+        smaller: NDArray[Any] = cv2.resize(
+            picture, (picture.shape[1] // 2, picture.shape[0] // 2), interpolation=how
+        )
+        return smaller
+
+    bands = [half(_band(picture, COARSE, cv2), cv2.INTER_AREA) for picture in (a, b)]
+    masks = [half(mask * 255, cv2.INTER_NEAREST) for mask in (seen_a, seen_b)]
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, ROUNDS, 1e-4)
     try:
         _, moved = cv2.findTransformECCWithMask(
-            _band(a, COARSE, cv2), _band(b, COARSE, cv2), seen_a * 255, seen_b * 255,
-            transform.astype(np.float32), cv2.MOTION_AFFINE, stop, 1,
-        )  # fmt: skip
+            *bands, *masks, _halved(transform).astype(np.float32), cv2.MOTION_AFFINE, stop, 1
+        )
     except cv2.error:
         return transform  # no overlap, or no convergence: judge it as it is
-    return np.asarray(moved, np.float64)
+    return _doubled(np.asarray(moved, np.float64))
 
 
 def _band(

@@ -18,7 +18,7 @@ from overread.errors import ImageRefused
 from overread.files import atomic_path, sha256_bytes
 from overread.progress import track
 
-FORMAT = "copies-1"  # changes with anything that changes a RECORD
+FORMAT = "copies-2"  # changes with anything that changes a RECORD
 SHARD = 512  # images in a shard: what an interrupted run loses at most
 
 Load = Callable[[int], NDArray[np.uint8]]

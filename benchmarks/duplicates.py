@@ -1,0 +1,207 @@
+"""How many altered copies are found, how many strangers are joined, and what it costs.
+
+    python -m benchmarks.duplicates --data DIR --work DIR SET...     measures sets
+    python -m benchmarks.duplicates --work DIR cost:2000             measures time and memory
+    python -m benchmarks.duplicates --work DIR scale:100000          the search alone
+    python -m benchmarks.duplicates --work DIR --page benchmarks/duplicates.md
+
+DATA is a folder with `truth.csv` (path, group, patient, sha256). Each measurement leaves a JSON
+file in WORK (descriptions too: a stopped run goes on); the page is written from what is there.
+
+Pairs are counted within connected components: "found" are all pairs of images in one component,
+"true" all pairs in one true group. Recall = found and true / true; precision = found and true /
+found. One wrong link between two groups of fifteen therefore costs 225 wrong pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.duplicates_rivals import rivals
+from benchmarks.duplicates_sets import SETS, Part, made_up, scaled_search
+from numpy.typing import NDArray
+
+from overread.dataset.duplicates import CopyPair, find_copies
+from overread.files import write_json, write_text
+
+Links = Iterable[tuple[int, int]]
+
+
+def components(n: int, links: Links) -> NDArray[np.int64]:
+    """The smallest index of the component that each of n images is in."""
+    parent = list(range(n))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for a, b in links:
+        low, high = sorted((root(a), root(b)))
+        parent[high] = low
+    return np.array([root(i) for i in range(n)])
+
+
+def pairs_in(labels: Iterable[Any]) -> int:
+    return sum(size * (size - 1) // 2 for size in Counter(labels).values())
+
+
+def counted(groups: Sequence[str], links: Links) -> dict[str, Any]:
+    """Recall and precision over pairs of images in one component."""
+    found = components(len(groups), links).tolist()
+    both, true = pairs_in(zip(found, groups, strict=True)), pairs_in(groups)
+    return {
+        "recall": both / max(true, 1),
+        "precision": both / max(pairs_in(found), 1),
+        "true": true,
+        "wrong": pairs_in(found) - both,
+    }
+
+
+def held_out(part: Part) -> Part:
+    """The generated copies that no threshold was chosen on: those of odd-numbered originals."""
+    return part.only([i for i, group in enumerate(part.groups) if int(group) % 2])
+
+
+def measured(name: str, data: Path, work: Path) -> dict[str, Any]:
+    """Ours on one set: counts, the wrong links by name, which alterations are left over."""
+    part = SETS[name](data)
+    started, cpu = time.monotonic(), time.process_time()
+    found = find_copies(
+        part.load, len(part), keys=part.keys, cache=work / "cache", workers=2, show=True
+    )
+    seconds = {"wall_s": time.monotonic() - started, "cpu_s": time.process_time() - cpu}
+    links = [(pair.a, pair.b) for pair in found]
+    document = {"images": len(part), "groups": len(set(part.groups)), **seconds}
+    document["all"] = counted(part.groups, links)
+    if name.startswith("generated"):
+        keep = [i for i, group in enumerate(part.groups) if int(group) % 2]
+        place = {old: new for new, old in enumerate(keep)}
+        inside = [(place[a], place[b]) for a, b in links if a in place and b in place]
+        document["held out"] = counted(part.only(keep).groups, inside)
+    document["beyond truth"] = beyond(part, found)
+    document["groups found"] = whole_groups(part.groups, links)
+    document["left over"] = left_over(part, links)
+    return document
+
+
+def beyond(part: Part, found: Sequence[CopyPair]) -> list[dict[str, Any]]:
+    """The accepted pairs whose images belong to different true groups, one for two groups."""
+    best: dict[tuple[str, ...], CopyPair] = {}
+    for pair in found:
+        groups = tuple(sorted((part.groups[pair.a], part.groups[pair.b])))
+        if groups[0] != groups[1] and (groups not in best or best[groups].score < pair.score):
+            best[groups] = pair
+    return [
+        {"a": part.names[p.a], "b": part.names[p.b], "score": p.score, "kind": p.kind}
+        for p in best.values()
+    ]
+
+
+def whole_groups(groups: Sequence[str], links: Links) -> dict[str, int]:
+    """How many true groups of two or more came out in one piece."""
+    found = components(len(groups), links)
+    pieces: dict[str, set[int]] = {}
+    for group, piece in zip(groups, found.tolist(), strict=True):
+        pieces.setdefault(group, set()).add(piece)
+    several = [group for group, size in Counter(groups).items() if size > 1]
+    return {"of": len(several), "whole": sum(len(pieces[group]) == 1 for group in several)}
+
+
+def left_over(part: Part, links: Links) -> dict[str, int]:
+    """By alteration: copies that are not in the largest piece of their group."""
+    found = components(len(part), links).tolist()
+    sizes = Counter(zip(part.groups, found, strict=True))
+    largest = {
+        group: max(n for (g, _), n in sizes.items() if g == group) for group in set(part.groups)
+    }
+    names = (
+        part.names[i].rpartition(": ")[2] if ": " in part.names[i] else "copy"
+        for i in range(len(part))
+        if sizes[part.groups[i], found[i]] < largest[part.groups[i]]
+    )
+    return dict(Counter(names).most_common())
+
+
+def compared(name: str, data: Path) -> dict[str, Any]:
+    """The rivals on one set: as components, and the pairs as proposed."""
+    part = SETS[name](data)
+    weights = next((data / "weights").glob("mobilenetv2*.safetensors"), None)
+    result = {}
+    for rival, links in rivals(part, weights).items():
+        right = sum(part.groups[a] == part.groups[b] for a, b in links)
+        result[rival] = {
+            **counted(part.groups, links),
+            "direct_recall": right / max(pairs_in(part.groups), 1),
+            "direct_precision": right / max(len(links), 1),
+        }
+    return result
+
+
+def cost(n: int, work: Path) -> dict[str, Any]:
+    """Time and memory for n made-up images of 512 x 512, a tenth of them copies."""
+    part = made_up(n)
+    load_started = time.process_time()
+    for i in range(20):
+        part.load(i)
+    making = (time.process_time() - load_started) / 20 * n
+    started, cpu = time.monotonic(), time.process_time()
+    found = find_copies(part.load, n, workers=2)
+    return {
+        "images": n,
+        "pairs": len(found),
+        **counted(part.groups, [(p.a, p.b) for p in found]),
+        "wall_s": time.monotonic() - started,
+        "cpu_s": time.process_time() - cpu - making,
+        "cpu_s_making_images_not_counted": making,
+        "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def scale(n: int) -> dict[str, Any]:
+    """Time and memory of the search for candidates among n images' made-up features."""
+    return scaled_search(n) | {
+        "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", nargs="*", help=f"{', '.join(SETS)}, rivals:SET, cost:N, scale:N")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--page", type=Path)
+    options = parser.parse_args()
+    for what in options.what:
+        kind, _, argument = what.rpartition(":")
+        if kind == "cost":
+            result = cost(int(argument), options.work)
+        elif kind == "scale":
+            result = scale(int(argument))
+        elif kind == "rivals":
+            result = compared(argument, options.data)
+        else:
+            result = measured(what, options.data, options.work)
+        write_json(options.work / f"{what.replace(':', '-')}.json", result)
+        shown = {k: v for k, v in result.items() if k != "beyond truth"}
+        print(what, json.dumps(shown, indent=1), flush=True)
+    if options.page:
+        from benchmarks.duplicates_page import page
+
+        write_text(options.page, page(options.work))
+
+
+if __name__ == "__main__":
+    main()

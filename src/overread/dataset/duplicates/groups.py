@@ -1,0 +1,131 @@
+"""Which pairs are accepted, and guarding groups against one wrong pair.
+
+A pair with little evidence (a noisy copy, say) is still accepted where its images look like nothing
+else in the folder: Lowe's test of the second nearest, on whole images. In a folder of chest X-rays
+everything looks a little like everything, so the same evidence does not do there.
+
+Copies of one image nearly always support each other: where b is a's copy and c is b's, a and c
+overlap as well. A weak pair that alone joins two groups is therefore asked for a second witness:
+some other image of one group must fit some image of the other where the pairs between predict it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+
+import numpy as np
+
+from overread.dataset.duplicates.geometry import Affine, inverse, plausible, square
+from overread.dataset.duplicates.judge import LIKELY, SURE, Verdict, judge_at
+from overread.dataset.duplicates.store import Store
+
+STRONG = 4.0  # evidence of a pair that needs no witness
+STANDS_OUT = 3.0  # evidence by which a likely pair must beat every other pair of its images
+WITNESSES = 6  # pairs tried for each weak bridge
+
+
+class Joined:
+    """Which images are in one group so far (union-find)."""
+
+    def __init__(self) -> None:
+        self._parent: dict[int, int] = {}
+
+    def _root(self, image: int) -> int:
+        while (parent := self._parent.get(image, image)) != image:
+            self._parent[image] = self._parent.get(parent, parent)
+            image = parent
+        return image
+
+    def same(self, a: int, b: int) -> bool:
+        return self._root(a) == self._root(b)
+
+    def join(self, a: int, b: int) -> None:
+        low, high = sorted((self._root(a), self._root(b)))
+        self._parent[high] = low
+
+
+Pairs = dict[tuple[int, int], Verdict]
+Links = dict[int, dict[int, Affine]]
+
+
+def accept(verdicts: Pairs, same: list[tuple[int, int]]) -> Pairs:
+    """The pairs that are sure, and the likely ones that stand out (see above)."""
+    joined = Joined()
+    for pair in [*same, *(p for p, verdict in verdicts.items() if verdict.evidence >= SURE)]:
+        joined.join(*pair)
+    rivals: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    for (a, b), verdict in verdicts.items():
+        rivals[a].append((verdict.evidence, b))
+        rivals[b].append((verdict.evidence, a))
+
+    def stands_out(a: int, b: int, evidence: float) -> bool:
+        others = (
+            other
+            for image in (a, b)
+            for other, third in rivals[image]
+            if not joined.same(third, a) and not joined.same(third, b)
+        )
+        return evidence >= max(others, default=-np.inf) + STANDS_OUT
+
+    accepted = {pair: v for pair, v in verdicts.items() if v.evidence >= SURE}
+    likely = {pair: v for pair, v in verdicts.items() if SURE > v.evidence >= LIKELY}
+    for pair in sorted(likely, key=lambda pair: (-likely[pair].evidence, pair)):
+        if stands_out(*pair, likely[pair].evidence):
+            accepted[pair] = likely[pair]
+            joined.join(*pair)
+    return dict(sorted(accepted.items()))
+
+
+def drop_weak_bridges(store: Store, accepted: Pairs, same: list[tuple[int, int]]) -> Pairs:
+    """`accepted` without weak pairs that alone join two groups of images and find no witness."""
+    links = _links(accepted, same)
+    kept = dict(accepted)
+    weak = [pair for pair, verdict in accepted.items() if verdict.evidence < STRONG]
+    for a, b in sorted(weak, key=lambda pair: (accepted[pair].evidence, pair)):
+        across = links[a].pop(b)
+        back = links[b].pop(a)
+        left, right = _reached(links, a), _reached(links, b)
+        alone = len(left) == 1 and len(right) == 1
+        if b in left or alone or _witnessed(store, left, right, across):
+            links[a][b], links[b][a] = across, back
+        else:
+            del kept[a, b]
+    return kept
+
+
+def _links(accepted: Pairs, same: list[tuple[int, int]]) -> Links:
+    links: Links = defaultdict(dict)
+    for a, b in same:
+        links[a][b] = links[b][a] = np.eye(2, 3)
+    for (a, b), verdict in accepted.items():
+        links[a][b] = verdict.transform
+        links[b][a] = inverse(verdict.transform)
+    return links
+
+
+def _reached(links: Links, start: int) -> dict[int, Affine]:
+    """Every image joined to `start`, nearest first, with the map from it to `start`."""
+    found = {start: np.eye(2, 3)}
+    queue = deque([start])
+    while queue:
+        here = queue.popleft()
+        for there in sorted(links[here]):
+            if there not in found:
+                found[there] = (square(found[here]) @ square(links[there][here]))[:2]
+                queue.append(there)
+    return found
+
+
+def _witnessed(
+    store: Store, left: dict[int, Affine], right: dict[int, Affine], across: Affine
+) -> bool:
+    """Whether a second pair, one image of each side, fits where `across` says it should."""
+    pairs = [(a, b) for b in list(right)[:3] for a in list(left)[:3]][1 : WITNESSES + 1]
+    for a, b in pairs:
+        to_b = square(inverse(right[b])) @ square(across) @ square(left[a])
+        if not plausible(to_b[:2]):
+            continue
+        verdict = judge_at(store[a], store[b], to_b[:2], matches=0)
+        if verdict is not None and verdict.evidence >= LIKELY:
+            return True
+    return False

@@ -45,7 +45,8 @@ def augment(
         pixels = F.grid_sample(
             pixels, grid, mode="bilinear", padding_mode=_PADDING[spec.fill], align_corners=False
         )
-    return recolour(centre_crop(pixels, crop), draws, spec)
+    pixels = centre_crop(pixels, crop).contiguous(memory_format=torch.channels_last)
+    return recolour(pixels, draws, spec)
 
 
 def sampling_matrices(

@@ -19,6 +19,7 @@ from overread.train.schema import Recipe
 MINUTES = 20.0
 _TIMED_STEPS = 3
 _SCRATCH_SIDE = 128
+_DROPOUT = 0.2
 COLOURFUL = 10.0  # mean distance of the channels: skin about 50, a tinted X-ray 5
 
 
@@ -57,7 +58,9 @@ def _choices(
     recipe: Recipe, facts: Mapping[str, Any], *, from_scratch: bool
 ) -> tuple[dict[str, Any], list[str]]:
     side = input_side(facts["shorter_side"][1], from_scratch=from_scratch)
-    changes: dict[str, Any] = {"input.height": side, "input.width": side}
+    # Pooling, dropout and one linear layer: for such a head the heat map is exact.
+    head = [{"layer": "dropout", "rate": _DROPOUT}]
+    changes: dict[str, Any] = {"input.height": side, "input.width": side, "model.head": head}
     reasons = [f"Input of {side} x {side}: half of the images are {facts['shorter_side'][1]} high."]
     if from_scratch:
         changes["optimiser.backbone_lr_factor"] = 1.0

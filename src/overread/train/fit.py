@@ -148,7 +148,7 @@ class _Training:
         self.position = Position(**content["position"]) if content else Position()
         if content is not None:  # before its frozen part is run over the images
             model.load_state_dict(content["learner"]["model"])
-        elif plan.recipe.head_epochs and not plan.from_scratch:
+        elif self._fits_head:
             fit_head(model, train, plan, run)
         train, val, tail = keep_maps(model, train, val, plan, run / "cache")
         self.learner = self._learner(model, tail, fabric)
@@ -157,6 +157,11 @@ class _Training:
         self.job = self._job(train, val)
         self.best: dict[str, Any] | None = None
         self.saved = time.monotonic()
+
+    @property
+    def _fits_head(self) -> bool:
+        """Whether the head is fitted on pretrained features before the first epoch."""
+        return self.plan.recipe.head_epochs > 0 and not self.plan.from_scratch
 
     def _part(self, manifest: Manifest, split: str) -> Part:
         plan = self.plan
@@ -190,7 +195,15 @@ class _Training:
             weights=None if weights is None else torch.tensor(weights, device=fabric.device),
             label_smoothing=plan.recipe.label_smoothing,
         )
-        return Learner(model, tail, loss, plan.recipe.optimiser, plan.recipe.augment, fabric)
+        return Learner(
+            model,
+            tail,
+            loss,
+            plan.recipe.optimiser,
+            plan.recipe.augment,
+            fabric,
+            keep_statistics=self._fits_head,
+        )
 
     def _job(self, train: Part, val: Part) -> Job:
         plan, weights = self.plan, None
@@ -225,7 +238,7 @@ class _Training:
 
     def _epoch_zero(self) -> None:
         """What the fitted head alone reaches: a candidate like any epoch."""
-        if self.plan.recipe.head_epochs and not self.plan.from_scratch:
+        if self._fits_head:
             start = Position(epoch=0)
             self._note(epoch_row(self.learner, self.job, start))
             self._save()

@@ -150,6 +150,7 @@ def test_the_crop_comes_last() -> None:
     image = picture(size=(32, 40))
     out = augment(image, draws(), Augment(rotation_deg=10), (24, 20))
     assert out.shape == (1, 3, 24, 20)
+    assert out.is_contiguous(memory_format=torch.channels_last)
     assert torch.allclose(out, plain(image)[:, :, 4:28, 10:30], atol=0.01)
     assert centre_crop(plain(image), (32, 40)).shape == (1, 3, 32, 40)
 

@@ -20,7 +20,7 @@ from overread.train.infer import predict_features, predict_logits
 from overread.train.loop import score
 from overread.train.plan import write_plan
 from overread.train.planning import make_plan
-from overread.train.recipe import with_overrides
+from overread.train.recipe import load_recipe, with_overrides
 from overread.train.record import COLUMNS, read_history
 from overread.train.schema import Recipe
 
@@ -241,3 +241,15 @@ def test_importing_fit_loads_neither_lightning_nor_timm() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ}
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.slow
+def test_auto_learns_from_a_random_start(make_manifest: Make, tmp_path: Path) -> None:
+    manifest = make_manifest(40)
+    recipe = with_overrides(load_recipe("auto"), {"epochs": 8, "batch_size": 8})
+    plan = make_plan(manifest, recipe, threads=1, from_scratch=True, minutes=60)
+    write_plan(tmp_path / "run", plan)
+    result = fit(plan, manifest, tmp_path / "run", show=False)
+    assert result.metric == "val_macro_auroc"
+    assert result.best_metric is not None and result.best_metric > 0.9
+    assert result.best_epoch >= 1  # no head was fitted before

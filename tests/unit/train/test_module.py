@@ -30,10 +30,12 @@ def model(dropout: float = 0.0) -> Classifier:
     return Classifier(features, head, NORMALISE["zero_one"], n_classes=2)
 
 
-def learner(fabric: object, dropout: float = 0.0, **settings: object) -> Learner:
+def learner(
+    fabric: object, dropout: float = 0.0, *, keep: bool = False, **settings: object
+) -> Learner:
     chosen = Optimiser(**{"name": "sgd", "lr": 0.1, **settings})  # type: ignore[arg-type]
     loss = make_loss(multilabel=False)
-    return Learner(model(dropout), None, loss, chosen, Augment(), fabric)  # type: ignore[arg-type]
+    return Learner(model(dropout), None, loss, chosen, Augment(), fabric, keep_statistics=keep)  # type: ignore[arg-type]
 
 
 BATCH = torch.randint(0, 256, (4, 12, 12, 3), dtype=torch.uint8)
@@ -73,6 +75,17 @@ def test_prediction_is_without_dropout_and_leaves_the_statistics(fabric: object)
     before = one.model.features[1].running_mean.clone()  # type: ignore[index,union-attr,operator]
     assert torch.equal(one.predict(BATCH), one.predict(BATCH))
     assert torch.equal(one.model.features[1].running_mean, before)  # type: ignore[index,union-attr,arg-type]
+
+
+def test_kept_statistics_give_the_first_step_what_prediction_sees(fabric: object) -> None:
+    one, other = learner(fabric, keep=True), learner(fabric)
+    before = one.model.features[1].running_mean.clone()  # type: ignore[index,union-attr,operator]
+    seen = float(one.loss(one.predict(BATCH), TARGETS))
+    assert step(one) == pytest.approx(seen, rel=1e-5)
+    assert torch.equal(one.model.features[1].running_mean, before)  # type: ignore[index,union-attr,arg-type]
+    weight = one.model.features[1].weight  # type: ignore[index,union-attr]
+    assert not torch.equal(weight, torch.ones(4))  # its scale still trains  # type: ignore[arg-type]
+    assert step(other) != pytest.approx(seen, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])

@@ -147,6 +147,7 @@ def test_auto_from_scratch_is_planned_whole(
     monkeypatch.setattr(auto, "step_seconds", lambda *_, **__: 0.5)
     plan = make_plan(make_manifest(10), load_recipe("auto"), from_scratch=True, minutes=0.5)
     assert plan.recipe.model.kind == "timm"
+    assert [layer.layer for layer in plan.recipe.model.head] == ["dropout"]
     assert plan.recipe.head_epochs == 0
     assert plan.epochs == plan.recipe.epochs
     assert plan.recipe.input.height == 64

@@ -22,6 +22,8 @@ Size = Annotated[int, Field(ge=1, le=16_384)]
 
 
 class Strict(BaseModel):
+    """A frozen piece of `bundle.json` that accepts nothing but what it names."""
+
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -127,6 +129,8 @@ class Heatmap(Strict):
 
 
 class Estimate(Strict):
+    """A test figure with its 95 % interval."""
+
     value: float
     ci95: tuple[float, float] | None = None
 

@@ -10,12 +10,13 @@ import typer
 from overread.cli.output import JsonFlag, console, print_json
 
 EXAMPLES = 6
+MINUTES = 1.0  # of training, on this machine
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("demo-run"),
     data: Annotated[Path | None, typer.Option(help="Your images; else phantom data.")] = None,
-    patients: Annotated[int, typer.Option(help="Phantom patients.")] = 150,
+    patients: Annotated[int, typer.Option(help="Phantom patients.")] = 100,
     json: JsonFlag = False,
 ) -> None:
     """Audit, split, train, evaluate and predict once, and say where to look.
@@ -35,7 +36,7 @@ def demo(
         if not data.exists():
             write_phantom(out / "phantom", patients=patients, faults=USUAL_FAULTS)
     if not is_finished(out):
-        train(data, out, recipe="auto", from_scratch=True, resume=True)
+        train(data, out, from_scratch=True, minutes=MINUTES, resume=True)
     root = read_manifest(out).root
     held_out = read_predictions(out / "predictions.csv").select("test").paths[:EXAMPLES]
     shown = write_examples(out / "model.overread", root, held_out, out / "examples")

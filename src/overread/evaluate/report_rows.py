@@ -20,6 +20,7 @@ MOST_MISTAKES = 24
 
 
 def abstention(part: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How many images were answered, how many of these rightly; None where that is not known."""
     answered, n = part.get("answered") or {}, part.get("n") or 0
     if not checked(answered.get("coverage"), n, "answered.coverage"):
         return None
@@ -74,6 +75,7 @@ def subgroup_rows(part: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def shortcut_rows(probes: Sequence[Mapping[str, Any]], images: object) -> list[dict[str, Any]]:
+    """The audit's shortcut probes, each with its estimate and n."""
     return [
         {
             "name": probe_name(str(probe["probe"])),
@@ -86,6 +88,8 @@ def shortcut_rows(probes: Sequence[Mapping[str, Any]], images: object) -> list[d
 
 
 def mistake_pictures(mistakes: Sequence[Mistake]) -> list[dict[str, Any]]:
+    """The worst mistakes with their pictures embedded."""
+
     def embed(picture: bytes) -> str:
         kind = "image/jpeg" if picture.startswith(b"\xff\xd8") else "image/png"
         return data_uri(picture, kind) if picture else ""
@@ -136,6 +140,7 @@ class PriceRow:
 
 
 def price_rows(price: Mapping[str, Any] | None) -> list[PriceRow]:
+    """The leaky figure, the leak-proof one and their difference."""
     rows = []
     for key in ("naive", "leak_proof", "gap"):
         found = (price or {}).get(key)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import Conformal, Ood, OperatingPoint
+from overread.bundle.format import Conformal, Ood, OperatingPoint, QualityLimits
 from overread.evaluate.calibration import Calibration, fit_calibration
 from overread.evaluate.conformal import MISSED, conformal_quantiles
 from overread.evaluate.predictions import PredictionTable, decide
@@ -21,6 +21,7 @@ from overread.predict.ood import Gate
 from overread.predict.ood_fit import Outliers, Views, fit_gate
 from overread.predict.outliers import synthetic_outliers
 from overread.predict.pixels import describe_pixels
+from overread.predict.quality import fit_limits, measure
 from overread.train.data import Part
 from overread.train.infer import predict_features, predict_logits
 from overread.train.models import Classifier
@@ -38,6 +39,7 @@ class Decisions:
     calibration: Calibration
     operating_point: OperatingPoint
     conformal: Conformal
+    quality: QualityLimits
     gate: tuple[Gate, Ood] | None
 
 
@@ -57,6 +59,7 @@ def settle(
         calibration=calibration,
         operating_point=_operating_point(table, confidence),
         conformal=_conformal(table),
+        quality=_quality(train, val),
         gate=_gate(model, train, val, seed),
     )
 
@@ -106,6 +109,16 @@ def _down(limit: float) -> float:
 
 def _up(limit: float) -> float:
     return min(1.0, math.ceil(limit * 1e4 + 1) / 1e4)
+
+
+def _quality(*parts: Part) -> QualityLimits:
+    """What the training and validation images themselves show in contrast, sharpness and light."""
+    measured = [
+        measure(part.images.take(np.array([row]))[0], (record.height, record.width))
+        for part in parts
+        for row, record in enumerate(part.records)
+    ]
+    return fit_limits(measured)
 
 
 def _gate(model: Classifier, train: Part, val: Part, seed: int) -> tuple[Gate, Ood] | None:

@@ -143,6 +143,7 @@ def _info(run: Path, plan: Plan, decisions: Decisions) -> BundleInfo:
         operating_point=decisions.operating_point,
         conformal=decisions.conformal,
         ood=None if decisions.gate is None else decisions.gate[1],
+        quality=decisions.quality,
         data=DataFingerprint(
             images=int(certificate["images"]),
             groups=int(certificate["groups"]),

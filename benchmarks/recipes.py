@@ -1,10 +1,11 @@
 """Every recipe on its own data, and `auto` beside it on the same split.
 
     python -m benchmarks.recipes --out RUNS [--data DIR] [--weights FILE] [--only NAME ...]
-                                 [--epochs N] [--device cuda]
+                                 [--epochs N] [--vgg-side N] [--device cuda]
 
 Trains what is not trained yet in RUNS (an interrupted call goes on) and writes recipes.md and
-recipes.json from all runs there. `--epochs` shortens long recipes; a shortened run is marked.
+recipes.json from all runs there. `--epochs` shortens long recipes and `--vgg-side` gives VGG16
+smaller pictures, for machines without a GPU; a shortened run is marked.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="ImageNet weights for auto")
     parser.add_argument("--only", nargs="*", default=(), help="recipes or data folders")
     parser.add_argument("--epochs", type=int, help="at most this many")
+    parser.add_argument("--vgg-side", type=int, help="side of VGG16's input in pixels")
     parser.add_argument("--minutes", type=float, default=10.0, help="what auto may plan for")
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
@@ -98,6 +100,9 @@ def _run(task: Task, recipe: str, options: argparse.Namespace) -> None:
     _share_split(task, run, options)
     published = load_recipe(recipe)
     epochs = min(published.epochs, options.epochs or published.epochs)
+    changes: dict[str, Any] = {} if recipe == "auto" else {"epochs": epochs}
+    if published.model.kind == "vgg16" and options.vgg_side:
+        changes |= {"input.height": options.vgg_side, "input.width": options.vgg_side}
     weights = options.weights if recipe == "auto" else None
     started = time.perf_counter()
     print(f"\n{task.folder}: {recipe}", flush=True)
@@ -106,7 +111,7 @@ def _run(task: Task, recipe: str, options: argparse.Namespace) -> None:
             options.data / task.folder,
             run,
             recipe=recipe,
-            changes={} if recipe == "auto" else {"epochs": epochs},
+            changes=changes,
             weights=weights,
             from_scratch=weights is None,
             minutes=options.minutes if recipe == "auto" else None,
@@ -123,7 +128,7 @@ def _run(task: Task, recipe: str, options: argparse.Namespace) -> None:
             "minutes": (time.perf_counter() - started) / 60,
             "planned_epochs": published.epochs,
             "machine": _machine(options.device),
-            "command": _command(task, recipe, weights, epochs, published.epochs, options),
+            "command": _command(task, recipe, weights, changes, options),
         },
     )
 
@@ -144,14 +149,13 @@ def _command(
     task: Task,
     recipe: str,
     weights: Path | None,
-    epochs: int,
-    published: int,
+    changes: dict[str, Any],
     options: argparse.Namespace,
 ) -> str:
     start = f"--weights {weights.name}" if weights else "--from-scratch"
-    shorter = f" --epochs {epochs}" if epochs < published and recipe != "auto" else ""
+    settings = "".join(f" --set {name}={value}" for name, value in changes.items())
     minutes = f" --minutes {options.minutes:g}" if recipe == "auto" else ""
-    return f"overread train {task.folder} --out RUN --recipe {recipe} {start}{shorter}{minutes}"
+    return f"overread train {task.folder} --out RUN --recipe {recipe} {start}{settings}{minutes}"
 
 
 def _machine(device: str) -> str:
@@ -189,7 +193,8 @@ def _row(out: Path, task: Task, recipe: str) -> dict[str, Any] | None:
         "data": task.folder,
         "recipe": recipe,
         "network": model.get("name") or model["kind"],
-        "parameters": plan["recipe"].get("parameters"),
+        "side": plan["recipe"]["input"]["height"],
+        "published_side": load_recipe(recipe).input.height,
         "random_start": plan["from_scratch"],
         "per_split": {part: sum(n.values()) for part, n in certificate["per_split"].items()},
         "groups": certificate["groups"],
@@ -263,7 +268,8 @@ def _epochs(row: dict[str, Any]) -> str:
         return str(row["epochs"])
     mark = " (stopped early)" if row["stopped_early"] else ""
     short = row["epochs"] < row["planned_epochs"] and not row["stopped_early"]
-    return f"{row['epochs']} of {row['planned_epochs']}{' (shortened)' if short else mark}"
+    small = f", {row['side']} px" if row["side"] != row["published_side"] else ""
+    return f"{row['epochs']} of {row['planned_epochs']}{small}{' (shortened)' if short else mark}"
 
 
 def _estimate(found: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test lint types imports light system bench clean
+.PHONY: setup demo test lint types imports light docs ci system bench clean
 
 setup: $(STAMP)
 
@@ -45,6 +45,13 @@ light: setup demo-run/model.overread
 
 demo-run/model.overread:
 	$(MAKE) demo
+
+docs: setup
+	$(PY) docs/make_reference.py
+
+# Everything that decides whether a change lands.
+ci:
+	bash .ci/run
 
 # What CI installs beside Python: a browser for the page tests. Needs root.
 system:

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-LIMIT_MB = 250
+LIMIT_MB = 350  # scipy alone is 113; without it 220 would do
 HEAVY = ("torch", "torchvision", "timm", "lightning", "cv2", "sklearn", "matplotlib", "pandas")
 CHECK_IMPORTS = f"""
 import importlib.util, sys

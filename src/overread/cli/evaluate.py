@@ -39,7 +39,7 @@ def evaluate(
     if json:
         print_json(metrics)
         return
-    show_estimates(metrics["test"])
+    show_estimates(metrics)
     for name in ("accuracy", "balanced_accuracy", "macro_auroc"):
         if (found := metrics["drop"].get(name)) and found["value"] is not None:
             low, high = found["ci95"]

@@ -26,8 +26,15 @@ def complain(message: str) -> None:
     sys.stderr.write(f"overread: {message}\n")
 
 
-def show_estimates(part: Mapping[str, Any]) -> None:
-    """Print the headline figures of one part of metrics.json, each with its interval."""
+def show_estimates(metrics: Mapping[str, Any]) -> None:
+    """Print the headline figures of a metrics.json document, each with its interval."""
+    part, split = metrics["test"], metrics.get("split") or {}
+    if split.get("leaky"):
+        console.print(
+            f"\nLEAKY SPLIT: {split['siblings_in_training']} of {split['test_images']} test images "
+            "have a sibling in training. The figures are too good.",
+            style="bold red",
+        )
     console.print(f"\nTest part: {part['n']} images, {part['groups']} patients or groups")
     for name in ("accuracy", "balanced_accuracy", "macro_auroc"):
         found = part.get(name) or {}

@@ -43,6 +43,8 @@ def predict(
 
     paths = find_images(images)
     predictor = load(model)
+    if predictor.info.data.leaky:
+        complain("LEAKY SPLIT: this model's own test figures are too good; see its card")
     counts: Counter[str] = Counter()
     for prediction in _predictions(predictor, paths, out, heatmaps, batch_size, frame):
         counts[prediction.status] += 1

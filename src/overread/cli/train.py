@@ -77,7 +77,13 @@ def train(
     if json:
         print_json(metrics)
         return
-    show_estimates(metrics["test"])
+    show_estimates(metrics)
+    if price := metrics.get("leak_price"):
+        (low, high), gap = price["gap"]["ci95"], price["gap"]["value"]
+        console.print(
+            f"\nOn a random split the same training seems to reach {price['naive']['value']:.3f} "
+            f"accuracy: {gap:+.3f} (95 % interval {low:+.3f} to {high:+.3f}) for the leak."
+        )
     console.print(f"\nReport  {out / 'report.html'}\nModel   {out / 'model.overread'}")
 
 

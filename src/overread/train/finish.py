@@ -178,10 +178,17 @@ def _judge(run: Path, manifest: Manifest, model: Path) -> dict[str, Any]:
     table, _ = predict_records(predictor, manifest.root, records, title="Validation and test")
     write_predictions(run / "predictions.csv", table)
     looks = count_look(hash_of_test_set(table), sha256_file(run / "predictions.csv"))
-    metrics = {**recompute(run), "test_looks": looks}
+    metrics = {**recompute(run), "test_looks": looks, "split": _split(run)}
     write_json(run / "metrics.json", metrics)
     write_mistakes(predictor, manifest.root, table.select("test"), run / "figures" / "mistakes")
     return metrics
+
+
+def _split(run: Path) -> dict[str, Any]:
+    """What every figure of a run must be read with: how its test part was set apart."""
+    certificate = read_json(run / CERTIFICATE_FILE)
+    names = ("method", "leaky", "siblings_in_training", "test_images", "manifest_sha256")
+    return {name: certificate[name] for name in names}
 
 
 def _note_origin(run: Path, result: FitResult, command: str) -> None:

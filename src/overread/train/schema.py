@@ -231,7 +231,6 @@ class Recipe(Part):
     imbalance: Imbalance = Imbalance()
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     split: PublishedSplit
-    ensemble: Positive = 1
     confidence_threshold: Fraction | None = None
 
     def resolved(self) -> dict[str, Any]:

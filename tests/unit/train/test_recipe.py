@@ -101,7 +101,6 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "model.frozen": True,
         "imbalance.class_weights": "balanced",
         "precision": "auto",
-        "ensemble": 3,
     },
     "pneumonia-cnn": {
         "classes": ("NORMAL", "PNEUMONIA"),

@@ -14,7 +14,7 @@ from overread.dataset.duplicates.store import Store
 LOCAL_FEATURES = 96  # of each image, those that cover it best
 LOCAL = {"tables": 8, "window": 4, "limit": 56}
 GLOBAL = {"tables": 8, "window": 4, "limit": 48}
-PER_IMAGE = 12  # most candidates kept for an image from its local features
+PER_IMAGE = 8  # most candidates kept for an image from its local features
 PER_IMAGE_GLOBAL = 2
 CELLS = 16
 MIN_CELLS = 2

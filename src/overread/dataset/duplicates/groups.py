@@ -11,7 +11,7 @@ some other image of one group must fit some image of the other where the pairs b
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from overread.dataset.duplicates.judge import LIKELY, SURE, Verdict, judge_at
 from overread.dataset.duplicates.store import Store
 
 STRONG = 4.0  # evidence of a pair that needs no witness
-STANDS_OUT = 3.0  # evidence by which a likely pair must beat every other pair of its images
+STANDS_OUT = 2.5  # evidence by which a likely pair must beat every other pair of its images
+CORE = 3  # images, joined by sure pairs, that make a group others can belong to
 WITNESSES = 6  # pairs tried for each weak bridge
 
 
@@ -30,17 +31,18 @@ class Joined:
     def __init__(self) -> None:
         self._parent: dict[int, int] = {}
 
-    def _root(self, image: int) -> int:
+    def root(self, image: int) -> int:
+        """The image that stands for the group of `image`."""
         while (parent := self._parent.get(image, image)) != image:
             self._parent[image] = self._parent.get(parent, parent)
             image = parent
         return image
 
     def same(self, a: int, b: int) -> bool:
-        return self._root(a) == self._root(b)
+        return self.root(a) == self.root(b)
 
     def join(self, a: int, b: int) -> None:
-        low, high = sorted((self._root(a), self._root(b)))
+        low, high = sorted((self.root(a), self.root(b)))
         self._parent[high] = low
 
 
@@ -53,27 +55,53 @@ def accept(verdicts: Pairs, same: list[tuple[int, int]]) -> Pairs:
     joined = Joined()
     for pair in [*same, *(p for p, verdict in verdicts.items() if verdict.evidence >= SURE)]:
         joined.join(*pair)
-    rivals: dict[int, list[tuple[float, int]]] = defaultdict(list)
-    for (a, b), verdict in verdicts.items():
-        rivals[a].append((verdict.evidence, b))
-        rivals[b].append((verdict.evidence, a))
+    rivals = _by_image(verdicts)
+    homes = _homes(verdicts, joined)
 
     def stands_out(a: int, b: int, evidence: float) -> bool:
+        here = {joined.root(a), joined.root(b)}
         others = (
             other
             for image in (a, b)
             for other, third in rivals[image]
-            if not joined.same(third, a) and not joined.same(third, b)
+            if joined.root(third) not in here and homes.get(third) not in here
         )
         return evidence >= max(others, default=-np.inf) + STANDS_OUT
 
-    accepted = {pair: v for pair, v in verdicts.items() if v.evidence >= SURE}
     likely = {pair: v for pair, v in verdicts.items() if SURE > v.evidence >= LIKELY}
-    for pair in sorted(likely, key=lambda pair: (-likely[pair].evidence, pair)):
-        if stands_out(*pair, likely[pair].evidence):
-            accepted[pair] = likely[pair]
-            joined.join(*pair)
-    return dict(sorted(accepted.items()))
+    chosen = [pair for pair, v in likely.items() if stands_out(*pair, v.evidence)]
+    accepted = {pair: v for pair, v in verdicts.items() if v.evidence >= SURE}
+    return dict(sorted((accepted | {pair: likely[pair] for pair in chosen}).items()))
+
+
+def _by_image(verdicts: Pairs) -> dict[int, list[tuple[float, int]]]:
+    """For each image, the evidence for every pair it is in and the other image."""
+    pairs: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    for (a, b), verdict in verdicts.items():
+        pairs[a].append((verdict.evidence, b))
+        pairs[b].append((verdict.evidence, a))
+    return pairs
+
+
+def _homes(verdicts: Pairs, joined: Joined) -> dict[int, int]:
+    """For images in no group of CORE, the group of that size that their best pair leads to.
+
+    Two noisy copies of one picture are each other's next best, but no rivals: both belong to it.
+    """
+    images = sorted({image for pair in verdicts for image in pair})
+    size = Counter(joined.root(image) for image in images)
+    best: dict[int, tuple[float, int]] = {}
+    for (a, b), verdict in verdicts.items():
+        for here, there in ((joined.root(a), joined.root(b)), (joined.root(b), joined.root(a))):
+            if here != there and verdict.evidence > best.get(here, (-np.inf, 0))[0]:
+                best[here] = (verdict.evidence, there)
+    return {
+        image: best[group][1]
+        for image in images
+        if size[group := joined.root(image)] < CORE
+        and group in best
+        and size[best[group][1]] >= CORE
+    }
 
 
 def drop_weak_bridges(store: Store, accepted: Pairs, same: list[tuple[int, int]]) -> Pairs:

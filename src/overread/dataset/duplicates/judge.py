@@ -21,7 +21,7 @@ LEAST_OVERLAP = 0.15  # of the smaller picture
 FINE_WEIGHT, COARSE_WEIGHT, MATCH_WEIGHT, BIAS = 6.0, 0.5, 4.0, -7.3
 CHANCE_MATCHES = 40  # as many may agree by likeness alone; each doubling beyond is evidence
 SURE = 0.0  # evidence from which a pair is accepted by itself
-LIKELY = -3.0  # evidence from which it is accepted if nothing else looks as much like either
+LIKELY = -4.0  # evidence from which it is accepted if nothing else looks as much like either
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ FINE, COARSE = (1.0, 3.0), (2.2, 6.0)  # standard deviations, in pixels of the s
 WINDOW = 15  # side of the square in which two pictures are correlated
 FLAT = 2.0  # standard deviation below which a place shows nothing
 ROUNDS = 25
+LEAST_COARSE = 0.3
 SURE = 0.95  # coarse correlation that no refinement needs to better
 
 
@@ -24,14 +25,12 @@ class Proof:
 
     `transform` maps a's stored picture to b's. `fine` and `coarse` are local correlations
     (-1 to 1), averaged over the overlap, of structure a few pixels and some ten pixels wide.
-    `agree` is the part of the overlap whose coarse correlation is over one half. `overlap` is
-    the overlap as a part of the smaller picture.
+    `overlap` is the overlap as a part of the smaller picture.
     """
 
     transform: Affine
     fine: float
     coarse: float
-    agree: float
     overlap: float
 
 
@@ -97,15 +96,18 @@ def _agreement_at(
         return None
     size = a.shape[::-1]
     both = _warp(seen_b, transform, size, cv2, cv2.INTER_NEAREST) & seen_a
+    # Not the edge of a black field: two pictures shifted alike have the same edge.
+    both = cv2.erode(both, np.ones((5, 5), np.uint8), borderValue=1)
     common = int(np.count_nonzero(both))
     if common < 3 * WINDOW**2:
         return None
     moved = _warp(b, transform, size, cv2, cv2.INTER_LINEAR)
-    fine, _ = _agreement(a, moved, both, FINE, cv2)
-    coarse, agree = _agreement(a, moved, both, COARSE, cv2)
+    coarse = _agreement(a, moved, both, COARSE, cv2)
+    # A pair that does not agree on what is coarse is no copy: what is fine need not be looked at.
+    fine = _agreement(a, moved, both, FINE, cv2) if coarse > LEAST_COARSE else 0.0
     area_b = np.count_nonzero(seen_b) / abs(np.linalg.det(transform[:, :2]))
     overlap = common / max(1.0, min(float(np.count_nonzero(seen_a)), area_b))
-    return Proof(transform, fine, coarse, agree, float(min(1.0, overlap)))
+    return Proof(transform, fine, coarse, float(min(1.0, overlap)))
 
 
 def _warp(
@@ -158,8 +160,8 @@ def _band(
 def _agreement(
     a: NDArray[np.float32], b: NDArray[np.float32], both: NDArray[np.uint8],
     sigmas: tuple[float, float], cv2: Any,
-) -> tuple[float, float]:  # fmt: skip
-    """Mean local correlation of band-passed pictures over `both`, and the part over one half."""
+) -> float:  # fmt: skip
+    """Mean local correlation of band-passed pictures over `both`."""
     weight = both.astype(np.float32)
 
     def blurred(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -181,10 +183,9 @@ def _agreement(
     local = xy / np.sqrt(np.maximum(xx * yy, 1e-6))
     inside = (weight > 0) & (mean(weight) > 0.4)
     if not inside.any():
-        return 0.0, 0.0
+        return 0.0
     # Places that show little in both pictures count little.
     energy = np.sqrt(np.maximum(xx / (xx[inside].mean() + 1e-6), yy / (yy[inside].mean() + 1e-6)))
     share = np.minimum(energy, 1.0)[inside]
     values = local[inside]
-    total = float(share.sum()) + 1e-9
-    return float((values * share).sum() / total), float(share[values > 0.5].sum() / total)
+    return float((values * share).sum() / (share.sum() + 1e-9))

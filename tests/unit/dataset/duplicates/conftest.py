@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ Picture = NDArray[np.uint8]
 pytest.importorskip("cv2", reason="altered copies are found with OpenCV")
 
 
+@cache
 def texture(seed: int, height: int = 240, width: int = 300) -> Picture:
     """Soft structure at many scales with a few blobs and lines, another one for every seed."""
     import cv2
@@ -29,7 +31,9 @@ def texture(seed: int, height: int = 240, width: int = 300) -> Picture:
         centre = (int(rng.integers(width)), int(rng.integers(height)))
         cv2.circle(picture, centre, int(rng.integers(4, 18)), float(rng.integers(256)), -1)
     colour = picture[..., None] * rng.uniform(0.75, 1.0, 3)
-    return np.clip(colour, 0, 255).astype(np.uint8)
+    finished = np.clip(colour, 0, 255).astype(np.uint8)
+    finished.flags.writeable = False
+    return finished
 
 
 def warped(picture: Picture, matrix: list[list[float]]) -> Picture:

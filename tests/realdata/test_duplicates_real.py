@@ -63,6 +63,6 @@ def test_near_duplicates_of_ultrasound_are_found(realdata: Path) -> None:
 
 
 def test_chest_x_rays_of_different_children_are_not_joined(realdata: Path) -> None:
-    images = list({r["patient"]: r for r in rows(realdata, "chest_xray/train")}.values())[::8]
-    assert len(images) > 120
+    images = list({r["patient"]: r for r in rows(realdata, "chest_xray/train")}.values())[::10]
+    assert len(images) > 110
     assert len(set(groups_found(realdata, images))) == len(images)

@@ -2,7 +2,8 @@
 
 A pair with little evidence (a noisy copy, say) is still accepted where its images look like nothing
 else in the folder: Lowe's test of the second nearest, on whole images. In a folder of chest X-rays
-everything looks a little like everything, so the same evidence does not do there.
+everything looks a little like everything, so the same evidence does not do there. Nor does it join
+two groups: each has members enough to be sure of.
 
 Copies of one image nearly always support each other: where b is a's copy and c is b's, a and c
 overlap as well. A weak pair that alone joins two groups is therefore asked for a second witness:
@@ -56,7 +57,8 @@ def accept(verdicts: Pairs, same: list[tuple[int, int]]) -> Pairs:
     for pair in [*same, *(p for p, verdict in verdicts.items() if verdict.evidence >= SURE)]:
         joined.join(*pair)
     rivals = _by_image(verdicts)
-    homes = _homes(verdicts, joined)
+    size = Counter(joined.root(image) for image in rivals)
+    homes = _homes(verdicts, joined, size)
 
     def stands_out(a: int, b: int, evidence: float) -> bool:
         here = {joined.root(a), joined.root(b)}
@@ -68,7 +70,11 @@ def accept(verdicts: Pairs, same: list[tuple[int, int]]) -> Pairs:
         )
         return evidence >= max(others, default=-np.inf) + STANDS_OUT
 
-    likely = {pair: v for pair, v in verdicts.items() if SURE > v.evidence >= LIKELY}
+    likely = {
+        pair: v
+        for pair, v in verdicts.items()
+        if SURE > v.evidence >= LIKELY and min(size[joined.root(i)] for i in pair) < CORE
+    }
     chosen = [pair for pair, v in likely.items() if stands_out(*pair, v.evidence)]
     accepted = {pair: v for pair, v in verdicts.items() if v.evidence >= SURE}
     return dict(sorted((accepted | {pair: likely[pair] for pair in chosen}).items()))
@@ -83,13 +89,11 @@ def _by_image(verdicts: Pairs) -> dict[int, list[tuple[float, int]]]:
     return pairs
 
 
-def _homes(verdicts: Pairs, joined: Joined) -> dict[int, int]:
+def _homes(verdicts: Pairs, joined: Joined, size: Counter[int]) -> dict[int, int]:
     """For images in no group of CORE, the group of that size that their best pair leads to.
 
     Two noisy copies of one picture are each other's next best, but no rivals: both belong to it.
     """
-    images = sorted({image for pair in verdicts for image in pair})
-    size = Counter(joined.root(image) for image in images)
     best: dict[int, tuple[float, int]] = {}
     for (a, b), verdict in verdicts.items():
         for here, there in ((joined.root(a), joined.root(b)), (joined.root(b), joined.root(a))):
@@ -97,7 +101,7 @@ def _homes(verdicts: Pairs, joined: Joined) -> dict[int, int]:
                 best[here] = (verdict.evidence, there)
     return {
         image: best[group][1]
-        for image in images
+        for image in {image for pair in verdicts for image in pair}
         if size[group := joined.root(image)] < CORE
         and group in best
         and size[best[group][1]] >= CORE
@@ -149,11 +153,12 @@ def _witnessed(
 ) -> bool:
     """Whether a second pair, one image of each side, fits where `across` says it should."""
     pairs = [(a, b) for b in list(right)[:3] for a in list(left)[:3]][1 : WITNESSES + 1]
+    least = SURE if min(len(left), len(right)) >= CORE else LIKELY
     for a, b in pairs:
         to_b = square(inverse(right[b])) @ square(across) @ square(left[a])
         if not plausible(to_b[:2]):
             continue
         verdict = judge_at(store[a], store[b], to_b[:2], matches=0)
-        if verdict is not None and verdict.evidence >= LIKELY:
+        if verdict is not None and verdict.evidence >= least:
             return True
     return False

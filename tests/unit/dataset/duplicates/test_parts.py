@@ -204,3 +204,16 @@ def test_joined_groups() -> None:
     joined.join(7, 3)
     assert joined.same(1, 7)
     assert not joined.same(1, 2)
+
+
+def test_likely_pair_never_joins_two_groups_but_takes_in_a_straggler() -> None:
+    sure, likely = verdict(9), verdict((SURE + LIKELY) / 2)
+    two_groups = {(0, 1): sure, (1, 2): sure, (3, 4): sure, (4, 5): sure}
+    assert set(accept(two_groups | {(2, 3): likely}, [])) == set(two_groups)
+    assert (2, 6) in accept(two_groups | {(2, 6): likely}, [])
+
+
+def test_two_faint_copies_of_one_picture_are_no_rivals() -> None:
+    core = {(0, 1): verdict(9), (1, 2): verdict(9)}
+    faint = {(0, 3): verdict(-1.0), (0, 4): verdict(-1.5), (3, 4): verdict(-2.0)}
+    assert {(0, 3), (0, 4)} <= set(accept(core | faint, []))

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.duplicates_page import JUDGED, page
 from benchmarks.duplicates_rivals import rivals
 from benchmarks.duplicates_sets import SETS, Part, made_up, scaled_search
 from numpy.typing import NDArray
@@ -122,7 +123,8 @@ def merged(part: Part) -> list[str]:
         )
         for name in (f"group {group}", f"{photograph}"):
             links.append((first.setdefault(name, i), i))
-    links += [(first[a], first[b]) for a, b in SAME_PLACE if a in first and b in first]
+    seen = [*SAME_PLACE, *map(tuple, JUDGED)]
+    links += [(first[a], first[b]) for a, b in seen if a in first and b in first]
     return [str(label) for label in components(len(part), links)]
 
 
@@ -229,8 +231,6 @@ def main() -> None:
         shown = {k: v for k, v in result.items() if k != "beyond truth"}
         print(what, json.dumps(shown, indent=1), flush=True)
     if options.page:
-        from benchmarks.duplicates_page import page
-
         write_text(options.page, page(options.work))
 
 

@@ -21,7 +21,7 @@ from overread.dataset.duplicates.judge import LIKELY, SURE, Verdict, judge_at
 from overread.dataset.duplicates.store import Store
 
 STRONG = 4.0  # evidence of a pair that needs no witness
-STANDS_OUT = 2.5  # evidence by which a likely pair must beat every other pair of its images
+STANDS_OUT = 3.0  # evidence by which a likely pair must beat every other pair of its images
 CORE = 3  # images, joined by sure pairs, that make a group others can belong to
 WITNESSES = 6  # pairs tried for each weak bridge
 

@@ -27,7 +27,7 @@ demo: setup
 	@$(BIN)/overread demo --out demo-run
 
 test: setup
-	$(PY) -m pytest -q $(PYTEST_ARGS)
+	$(PY) -m pytest -q -n auto --dist loadfile $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff format --check .

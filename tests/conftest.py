@@ -10,11 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 PROJECT = Path(__file__).resolve().parent.parent
 REALDATA = Path(os.environ.get("OVERREAD_REALDATA", PROJECT.parent / "shared" / "data"))
 # Threads that libraries start once and keep for the life of the process.
 KEPT_THREADS = ("pin_memory", "asyncio_", "AnyIO", "ThreadPoolExecutor", "pydevd", "Tqdm", "tqdm")
+
+
+# How long one example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("overread", deadline=None)
+settings.load_profile("overread")
 
 
 @pytest.fixture(scope="session")

@@ -69,12 +69,6 @@ def test_every_public_function_and_class_is_documented() -> None:
     assert bare == []
 
 
-def test_tests_are_at_least_as_long_as_the_source() -> None:
-    source = sum(len(p.read_text("utf-8").splitlines()) for p in MODULES)
-    tests = sum(len(p.read_text("utf-8").splitlines()) for p in (PROJECT / "tests").rglob("*.py"))
-    assert tests >= source
-
-
 def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
     hosts = "|".join((r"py" + r"pi\.org", r"python" + r"hosted\.org", r"npm" + r"js\.(org|com)"))
     own = re.compile(rf"({hosts}|(^|[^\w./])/(work|farm|root)/)", re.IGNORECASE | re.MULTILINE)

@@ -36,7 +36,6 @@ def overread(
 
     def run(*arguments: object, code: int = 0) -> tuple[str, str]:
         monkeypatch.setattr("sys.argv", ["overread", *map(str, arguments)])
-        monkeypatch.setattr("overread.cli.output.console.file", None, raising=False)
         with pytest.raises(SystemExit) as ended:
             main.run()
             raise SystemExit(0)

@@ -38,7 +38,8 @@ def demo(
     if not is_finished(out):
         train(data, out, from_scratch=True, minutes=MINUTES, resume=True)
     root = read_manifest(out).root
-    held_out = read_predictions(out / "predictions.csv").select("test").paths[:EXAMPLES]
+    paths = read_predictions(out / "predictions.csv").select("test").paths
+    held_out = paths[:: max(1, len(paths) // EXAMPLES)][:EXAMPLES]
     shown = write_examples(out / "model.overread", root, held_out, out / "examples")
     if json:
         print_json({"run": str(out), "examples": [p.to_dict() for p in shown]})

@@ -175,16 +175,13 @@ def write_page(out: Path) -> None:
     write_text(HERE / "recipes.md", "\n".join(_page(rows)) + "\n")
 
 
-def _row(out: Path, task: Task, recipe: str) -> dict[str, Any] | None:
+def _row(out: Path, task: Task, recipe: str) -> dict[str, Any]:
     run = out / f"{task.folder.replace('/', '-')}--{recipe}"
     if (run / "failed.json").is_file() and not is_finished(run):
-        return {
-            "data": task.folder,
-            "recipe": recipe,
-            "error": read_json(run / "failed.json")["error"],
-        }
+        error = f"failed: {read_json(run / 'failed.json')['error']}"
+        return {"data": task.folder, "recipe": recipe, "error": error}
     if not (run / "benchmark.json").is_file():
-        return None
+        return {"data": task.folder, "recipe": recipe, "error": "not run yet"}
     plan, metrics = read_json(run / "plan.json"), read_json(run / "metrics.json")
     certificate, bench = read_json(run / "certificate.json"), read_json(run / "benchmark.json")
     test = metrics["test"]
@@ -220,7 +217,8 @@ def _page(rows: list[dict[str, Any]]) -> list[str]:
         "",
         "Made by `python -m benchmarks.recipes`. One split a data set, made by overread (7:1:2,",
         "groups whole, seed 0), the same for every recipe on it. Intervals are 95 %, by group. One",
-        "seed: two recipes whose intervals overlap are not shown to differ.",
+        "seed: two recipes whose intervals overlap are not shown to differ. Minutes hold everything from",
+        "the split to the report, with other work on the machine: an order of magnitude.",
         "",
         "The published networks that start from ImageNet weights (VGG16, EfficientNet-B0) start",
         "here from random weights: those weights are not among the test data. Their rows show that",
@@ -248,7 +246,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         if "error" in row:
-            lines.append(f"| {row['recipe']} | failed: {row['error']} |" + " |" * (len(head) - 2))
+            lines.append(f"| {row['recipe']} | {row['error']} |" + " |" * (len(head) - 2))
             continue
         cells = [
             row["recipe"] + (f" ({row['network']})" if row["recipe"] == "auto" else ""),

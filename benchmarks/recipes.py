@@ -217,7 +217,7 @@ def _page(rows: list[dict[str, Any]]) -> list[str]:
         "",
         "Made by `python -m benchmarks.recipes`. One split a data set, made by overread (7:1:2,",
         "groups whole, seed 0), the same for every recipe on it. Intervals are 95 %, by group. One",
-        "seed: two recipes whose intervals overlap are not shown to differ. Minutes hold everything",
+        "seed: two recipes whose intervals overlap are not shown to differ. Minutes hold all",
         "from the split to the report, with other work on the machine: an order of magnitude.",
         "",
         "The published networks that start from ImageNet weights (VGG16, EfficientNet-B0) start",

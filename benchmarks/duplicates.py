@@ -68,14 +68,18 @@ def pairs_in(labels: Iterable[Any]) -> int:
     return sum(size * (size - 1) // 2 for size in Counter(labels).values())
 
 
-def counted(groups: Sequence[str], links: Links) -> dict[str, Any]:
-    """Recall and precision over pairs of images in one component."""
-    found = components(len(groups), links).tolist()
-    both, true = pairs_in(zip(found, groups, strict=True)), pairs_in(groups)
+def counted(
+    groups: Sequence[str], links: Links, keep: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """Recall and precision over pairs of images in one component; of the images `keep` only."""
+    labels = components(len(groups), links).tolist()
+    keep = range(len(groups)) if keep is None else keep
+    found, true = [labels[i] for i in keep], [groups[i] for i in keep]
+    both = pairs_in(zip(found, true, strict=True))
     return {
-        "recall": both / max(true, 1),
+        "recall": both / max(pairs_in(true), 1),
         "precision": both / max(pairs_in(found), 1),
-        "true": true,
+        "true": pairs_in(true),
         "wrong": pairs_in(found) - both,
     }
 
@@ -94,10 +98,8 @@ def measured(name: str, data: Path, work: Path) -> dict[str, Any]:
     judged = merged(part)
     document["all, overlaps judged by eye"] = counted(judged, links)
     keep = [i for i in range(len(part)) if held_out(name, part.groups[i])]
-    place = {old: new for new, old in enumerate(keep)}
-    inside = [(place[a], place[b]) for a, b in links if a in place and b in place]
-    document["held out"] = counted([part.groups[i] for i in keep], inside)
-    document["held out, overlaps judged by eye"] = counted([judged[i] for i in keep], inside)
+    document["held out"] = counted(part.groups, links, keep)
+    document["held out, overlaps judged by eye"] = counted(judged, links, keep)
     document["beyond truth"] = beyond(part, found)
     document["groups found"] = whole_groups(part.groups, links)
     document["left over"] = left_over(part, links)

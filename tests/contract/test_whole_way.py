@@ -179,7 +179,7 @@ def test_thresholds_do_not_depend_on_the_test_part(run: Path) -> None:
     plan, manifest = read_plan(run), read_manifest(run)
     without_test = manifest.with_records(tuple(r for r in manifest.records if r.split != "test"))
     parts = [_part(run, without_test, plan, split) for split in ("train", "val")]
-    again = settle(load_best(run), *parts, confidence=None, seed=plan.seed)
+    again = settle(load_best(run), *parts, plan.classes, confidence=None, seed=plan.seed)
     info = read_bundle(run / "model.overread").info
     assert info.operating_point == again.operating_point
     assert info.conformal == again.conformal

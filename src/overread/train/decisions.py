@@ -7,6 +7,7 @@ here; no test image is read.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,17 +45,23 @@ class Decisions:
 
 
 def settle(
-    model: Classifier, train: Part, val: Part, *, confidence: float | None, seed: int
+    model: Classifier,
+    train: Part,
+    val: Part,
+    classes: Sequence[str],
+    *,
+    confidence: float | None,
+    seed: int,
 ) -> Decisions:
     """Fit everything that stands between logits and a verdict.
 
-    `train` and `val` hold images prepared as for prediction; `confidence` is the recipe's own
-    threshold, if it states one.
+    `train` and `val` hold images prepared as for prediction; `classes` are those of the
+    network's outputs; `confidence` is the recipe's own threshold, if it states one.
     """
     logits = predict_logits(model, val.images.take(np.arange(len(val))))
     groups = [record.group for record in val.records]
     calibration = fit_calibration(logits, val.targets, groups)
-    table = _table(model, calibration.apply(logits), val)
+    table = _table(calibration.apply(logits), val, classes, multilabel=model.multilabel)
     return Decisions(
         calibration=calibration,
         operating_point=_operating_point(table, confidence),
@@ -64,19 +71,20 @@ def settle(
     )
 
 
-def _table(model: Classifier, probabilities: NDArray[np.float64], val: Part) -> PredictionTable:
+def _table(
+    probabilities: NDArray[np.float64], val: Part, classes: Sequence[str], *, multilabel: bool
+) -> PredictionTable:
     records = val.records
-    classes = tuple(sorted({name for r in records for name in r.labels}))
     return PredictionTable(
-        classes=classes,
+        classes=tuple(classes),
         paths=tuple(r.path for r in records),
         groups=tuple(r.group for r in records),
         splits=("val",) * len(records),
         labels=tuple(r.label for r in records),
-        predicted=decide(probabilities, classes, model.multilabel),
+        predicted=decide(probabilities, classes, multilabel),
         probabilities=probabilities,
         statuses=("answer",) * len(records),
-        multilabel=model.multilabel,
+        multilabel=multilabel,
     )
 
 

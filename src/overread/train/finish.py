@@ -90,7 +90,12 @@ def build(run: Path, manifest: Manifest, plan: Plan) -> Built:
     network = load_best(run)
     train, val = (_part(run, manifest, plan, split) for split in ("train", "val"))
     decisions = settle(
-        network, train, val, confidence=plan.recipe.confidence_threshold, seed=plan.seed
+        network,
+        train,
+        val,
+        plan.classes,
+        confidence=plan.recipe.confidence_threshold,
+        seed=plan.seed,
     )
     onnx = export_classifier(network, plan.preprocess, decisions.calibration)
     info = _info(run, plan, decisions)

@@ -53,9 +53,10 @@ docs: setup
 ci:
 	bash .ci/run
 
-# What CI installs beside Python: a browser for the page tests. Needs root.
+# What CI installs beside Python: a browser for the page tests, a database for the case log. Needs root.
+SYSTEM := chromium fonts-noto-cjk postgresql
 system:
-	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium fonts-noto-cjk >/dev/null; }
+	@dpkg -s $(SYSTEM) >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq $(SYSTEM) >/dev/null; }
 
 bench: setup
 	$(PY) -m benchmarks.recipes

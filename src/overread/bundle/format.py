@@ -129,10 +129,11 @@ class Heatmap(Strict):
 
 
 class Estimate(Strict):
-    """A test figure with its 95 % interval."""
+    """A test figure with its 95 % interval; `n` is the number of images it rests on."""
 
     value: float
     ci95: tuple[float, float] | None = None
+    n: int | None = None
 
 
 class DataFingerprint(Strict):
@@ -156,7 +157,11 @@ class Tensors(Strict):
 
 
 class BundleInfo(Strict):
-    """The whole of `bundle.json`."""
+    """The whole of `bundle.json`.
+
+    `subject` says by language ("en", "zh") what its images are: "breast ultrasound image".
+    `results` holds headline figures of the test part and, as `precision.benign`, those of a class.
+    """
 
     format: Literal[1] = FORMAT
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -174,6 +179,7 @@ class BundleInfo(Strict):
     heatmap: Heatmap | None = None
     results: dict[str, Estimate] | None = None
     data: DataFingerprint
+    subject: dict[str, str] = {}
     versions: dict[str, str] = {}
     licence: str = "author must supply"
     intended_use: str = "author must supply"

@@ -91,6 +91,7 @@ class Passport(_Strict):
     archive_labels: Mapping[str, Mapping[int, str]] = {}
     sources: Mapping[str, Mapping[str, int]] = {}  # published images per source and class
     traps: tuple[Trap, ...]
+    subject: Mapping[str, str] = {}  # what one image is, by language
 
 
 def _pattern(text: str) -> str:

@@ -99,12 +99,21 @@ def _confusion(sample: Sample) -> list[Any]:
     return whole
 
 
-def _answered(sample: Sample) -> dict[str, Estimate]:
-    """How many images were answered, and how often the answer was right."""
+def _answered(sample: Sample) -> dict[str, Any]:
+    """How many images were answered, and how often the answer was right: all, and by class."""
     total = sample.groups.sum(np.ones(len(sample.truth)))
     answered = sample.groups.sum(sample.answered)
     right = sample.groups.sum(sample.right & sample.answered)
-    return {"coverage": proportion(answered, total), "accuracy": proportion(right, answered)}
+
+    def precision(k: int) -> Estimate:
+        named = sample.answered & sample.decisions[:, k]
+        return proportion(sample.groups.sum(named & sample.truth[:, k]), sample.groups.sum(named))
+
+    return {
+        "coverage": proportion(answered, total),
+        "accuracy": proportion(right, answered),
+        "precision": {name: precision(k) for k, name in enumerate(sample.classes)},
+    }
 
 
 def _curves(sample: Sample, table: PredictionTable) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from overread.bundle.format import (
     BundleInfo,
     Calibration,
     DataFingerprint,
-    Estimate,
     Heatmap,
     Preprocess,
 )
+from overread.bundle.results import results_of
 from overread.bundle.write import write_bundle
 from overread.dataset.manifest import Manifest
+from overread.dataset.passport import passport_named
 from overread.dataset.split import CERTIFICATE_FILE
 from overread.evaluate.card import write_cards
 from overread.evaluate.looks import count_look, hash_of_test_set
@@ -44,7 +45,6 @@ from overread.train.plan import PLAN_FILE, Plan
 
 MODEL_FILE = "model.overread"
 FINAL_FILES = (MODEL_FILE, "predictions.csv", "metrics.json", "report.html")
-HEADLINE = ("accuracy", "balanced_accuracy", "macro_auroc", "macro_f1", "mcc", "nll", "brier")
 SCALE_IMAGES = 256
 
 
@@ -73,13 +73,13 @@ def finish(
         draft = Path(folder) / MODEL_FILE
         _write(draft, built, {"en": "", "zh": ""})
         metrics = _judge(run, manifest, draft)
-    results = {
-        name: Estimate(value=found["value"], ci95=tuple(found["ci95"]))
-        for name in HEADLINE
-        if (found := metrics["test"].get(name)) and found["value"] is not None and found["ci95"]
-    }
     english, chinese = write_cards(run)
-    info = built.info.model_copy(update={"results": results})
+    passport = passport_named(manifest.passport)
+    update = {
+        "results": results_of(metrics["test"]),
+        "subject": dict(passport.subject) if passport else {},
+    }
+    info = built.info.model_copy(update=update)
     _write(model, Built(info, built.onnx, built.golden, built.ood), {"en": english, "zh": chinese})
     write_report(run)
     return metrics

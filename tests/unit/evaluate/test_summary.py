@@ -75,7 +75,7 @@ def test_the_document_has_the_contracts_fields(table_maker: Maker) -> None:
             assert set(PER_CLASS) == set(row)
             assert isinstance(row["n"], int)
         assert np.array(part["confusion"]).sum() == 60
-        assert set(part["answered"]) == {"coverage", "accuracy"}
+        assert set(part["answered"]) == {"coverage", "accuracy", "precision"}
     json.dumps(document, allow_nan=False)
 
 
@@ -191,6 +191,11 @@ def test_answered_counts_only_answers(table_maker: Maker) -> None:
     assert found["coverage"]["value"] == pytest.approx(len(answered) / 60)
     assert found["accuracy"]["value"] == pytest.approx(right / len(answered))
     assert found["accuracy"]["n"] == len(answered)
+    for name in table.classes:
+        named = [i for i in answered if test.predicted[i] == name]
+        assert found["precision"][name]["n"] == len(named)
+        share = sum(test.labels[i] == name for i in named) / len(named)
+        assert found["precision"][name]["value"] == pytest.approx(share)
 
 
 def test_risk_coverage_ends_at_the_error_and_its_area_rewards_knowing(table_maker: Maker) -> None:

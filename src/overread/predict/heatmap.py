@@ -24,6 +24,8 @@ from overread.predict.prediction import Prediction
 FAINT = 0.02
 OPACITY = 0.65
 LONGEST = 1024
+# A map of 7 x 7 values drawn smoothly needs no more; a browser stretches it over the picture.
+LAYER = 512
 # Black, purple, red, orange, pale yellow: ordered in lightness, also for the colour-blind.
 STOPS = np.array(
     [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float32
@@ -68,7 +70,7 @@ def overlay(prediction: Prediction, info: BundleInfo) -> NDArray[np.uint8]:
     """
     if prediction.heatmap is None or prediction.picture is None or info.heatmap is None:
         raise ValueError("the prediction was made without a heat map")
-    picture = _shrunk(prediction.picture)
+    picture = shrunk(prediction.picture)
     scaled = np.clip(prediction.heatmap / np.float32(info.heatmap.scale), 0.0, 1.0)
     if scaled.max(initial=0.0) < FAINT:
         return picture
@@ -87,6 +89,49 @@ def overlay_png(prediction: Prediction, info: BundleInfo) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(overlay(prediction, info)).save(stream, "PNG", pnginfo=notes)
     return stream.getvalue()
+
+
+def layer(prediction: Prediction, info: BundleInfo) -> NDArray[np.uint8] | None:
+    """The evidence alone, (H, W, 4) uint8 RGBA, to be laid over the picture at OPACITY.
+
+    Its proportions are the picture's, its longer side at most LAYER pixels; alpha is the evidence
+    as a share of the model's scale. None where `overlay` would draw nothing.
+    """
+    if prediction.heatmap is None or prediction.picture is None or info.heatmap is None:
+        raise ValueError("the prediction was made without a heat map")
+    if strength(prediction, info) < FAINT:
+        return None
+    scaled = np.clip(prediction.heatmap / np.float32(info.heatmap.scale), 0.0, 1.0)
+    height, width = prediction.picture.shape[:2]
+    factor = min(1.0, LAYER / max(height, width))
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    placed = _placed(scaled, size, info.preprocess.spec)
+    whole = np.concatenate([colours(placed), 255.0 * placed[..., None]], -1)
+    return np.asarray(np.round(whole), np.uint8)
+
+
+def layer_png(prediction: Prediction, info: BundleInfo) -> bytes | None:
+    """`layer` as a PNG file; None where there is nothing to draw."""
+    from PIL import Image
+
+    drawn = layer(prediction, info)
+    if drawn is None:
+        return None
+    stream = io.BytesIO()
+    Image.fromarray(drawn).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def shrunk(picture: NDArray[np.uint8], longest: int = LONGEST) -> NDArray[np.uint8]:
+    """`picture` (H, W, 3) with its longer side brought down to at most `longest` pixels."""
+    from PIL import Image
+
+    height, width = picture.shape[:2]
+    factor = longest / max(height, width)
+    if factor >= 1:
+        return picture
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
 
 
 class HeatmapFolder:
@@ -118,17 +163,6 @@ def fit_scale(maxima: Sequence[float]) -> float:
     """The bundle's `heatmap.scale` from the largest value of each validation image's map."""
     positive = [value for value in maxima if np.isfinite(value) and value > 0]
     return float(np.quantile(positive, 0.99)) if positive else 1.0
-
-
-def _shrunk(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    height, width = picture.shape[:2]
-    factor = LONGEST / max(height, width)
-    if factor >= 1:
-        return picture
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
 
 
 def _placed(

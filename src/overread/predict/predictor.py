@@ -78,8 +78,8 @@ class Predictor:
         `frame` chooses one of several frames, from 0. Raises BundleError when asked for a heat map
         that this model does not have.
         """
-        prepared = self._prepare(image, heatmap=heatmap, frame=frame, limits=limits or Limits())
-        return self._judge([prepared], heatmap=heatmap)[0]
+        prepared = self.prepare(image, picture=heatmap, frame=frame, limits=limits)
+        return self.judge([prepared], heatmap=heatmap)[0]
 
     def predict_many(
         self,
@@ -95,7 +95,7 @@ class Predictor:
         The next images are decoded in the background while the network runs.
         """
         self._require_heatmap(heatmap)
-        return self._stream(images, batch_size, heatmap, frame, limits or Limits())
+        return self._stream(images, batch_size, heatmap, frame, limits)
 
     def _stream(
         self,
@@ -103,38 +103,50 @@ class Predictor:
         batch_size: int,
         heatmap: bool,
         frame: int | None,
-        bounds: Limits,
+        limits: Limits | None,
     ) -> Iterator[Prediction]:
 
         def prepare(image: Source) -> Prepared:
-            return self._prepare(image, heatmap=heatmap, frame=frame, limits=bounds)
+            return self.prepare(image, picture=heatmap, frame=frame, limits=limits)
 
         batch: list[Prepared] = []
         for prepared in map_ahead(prepare, images, self.session.threads, ahead=2 * batch_size):
             batch.append(prepared)
             if len(batch) == batch_size:
-                yield from self._judge(batch, heatmap=heatmap)
+                yield from self.judge(batch, heatmap=heatmap)
                 batch = []
         if batch:
-            yield from self._judge(batch, heatmap=heatmap)
+            yield from self.judge(batch, heatmap=heatmap)
 
-    def _prepare(
-        self, image: Source, *, heatmap: bool, frame: int | None, limits: Limits
+    def prepare(
+        self,
+        image: Source,
+        *,
+        picture: bool = False,
+        frame: int | None = None,
+        limits: Limits | None = None,
     ) -> Prepared:
+        """The first half of `predict`: decode, resize, measure. For programs that batch themselves.
+
+        `picture` keeps the decoded picture, which a heat map is drawn on. Raises nothing over an
+        image that cannot be read: `refused` then says why.
+        """
         path = str(image) if isinstance(image, str | Path) else None
         try:
             if isinstance(image, np.ndarray):
-                picture, size = _rgb(image), image.shape[:2]
-                pixels = preprocess(picture, self.spec)
+                whole, size = _rgb(image), image.shape[:2]
+                pixels = preprocess(whole, self.spec)
             else:
                 source = Path(image) if isinstance(image, str) else image
-                pixels, decoded = load_preprocessed(source, self.spec, frame=frame, limits=limits)
-                picture, size = decoded.pixels, (decoded.facts.height, decoded.facts.width)
+                bounds = limits or Limits()
+                pixels, decoded = load_preprocessed(source, self.spec, frame=frame, limits=bounds)
+                whole, size = decoded.pixels, (decoded.facts.height, decoded.facts.width)
         except ImageRefused as error:
             return Prepared(path, None, refused=str(ImageRefused(error.problem, hint=error.hint)))
-        return Prepared(path, pixels, measure(pixels, size), picture if heatmap else None)
+        return Prepared(path, pixels, measure(pixels, size), whole if picture else None)
 
-    def _judge(self, batch: Sequence[Prepared], *, heatmap: bool) -> list[Prediction]:
+    def judge(self, batch: Sequence[Prepared], *, heatmap: bool = False) -> list[Prediction]:
+        """The second half: the network and the rules on what `prepare` made, in its order."""
         self._require_heatmap(heatmap)
         readable = [prepared.pixels for prepared in batch if prepared.pixels is not None]
         outputs = self._run(np.stack(readable), heatmap=heatmap) if readable else {}

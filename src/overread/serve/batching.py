@@ -1,0 +1,93 @@
+"""Work on many small items together: what arrives within a few milliseconds is run as one batch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Item, Result]):
+    """One thread that calls `work` on batches of at most `size` of the items submitted.
+
+    The first item of a batch waits at most `wait` seconds for others, and not at all when none was
+    announced. A batch that fails is tried again item by item, so that one cannot spoil the rest.
+    `close` finishes what is queued. Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[list[Item]], Sequence[Result]],
+        *,
+        size: int,
+        wait: float = 0.0,
+        name: str = "batch",
+    ) -> None:
+        self.work, self.size, self.wait, self.name = work, size, wait, name
+        self._items: list[tuple[Item, Future[Result]]] = []
+        self._coming = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def announce(self, change: int) -> None:
+        """So many more (or fewer) items are on their way and worth a short wait."""
+        with self._changed:
+            self._coming += change
+            self._changed.notify()
+
+    def submit(self, item: Item) -> Future[Result]:
+        """Queue `item`; RuntimeError after `close`."""
+        future: Future[Result] = Future()
+        with self._changed:
+            if self._closed:
+                raise RuntimeError(f"{self.name} is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+                self._thread.start()
+            self._items.append((item, future))
+            self._changed.notify()
+        return future
+
+    def close(self) -> None:
+        """Take no more, finish what is queued, end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._next():
+            self._settle(batch)
+
+    def _next(self) -> list[tuple[Item, Future[Result]]]:
+        """The next batch; empty when closed and done."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._closed)
+            until = time.monotonic() + self.wait
+            while self._worth_waiting() and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
+            batch, self._items = self._items[: self.size], self._items[self.size :]
+            return batch
+
+    def _worth_waiting(self) -> bool:
+        return bool(self._items) and len(self._items) < self.size and self._coming > 0
+
+    def _settle(self, batch: list[tuple[Item, Future[Result]]]) -> None:
+        try:
+            results = self.work([item for item, _ in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+                return
+            for pair in batch:
+                self._settle([pair])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)

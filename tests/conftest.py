@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from postgres_server import Server, newest, running
+
 PROJECT = Path(__file__).resolve().parent.parent
 REALDATA = Path(os.environ.get("OVERREAD_REALDATA", PROJECT.parent / "shared" / "data"))
 # Threads that libraries start once and keep for the life of the process.
@@ -29,6 +31,17 @@ def realdata() -> Path:
     if not (REALDATA / "truth.csv").is_file():
         pytest.skip(f"no real images at {REALDATA} (set OVERREAD_REALDATA)")
     return REALDATA
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server of this session's own; skipped, with the reason, where none is there."""
+    programs = newest()
+    if programs is None:
+        pytest.skip("no PostgreSQL installed (Debian: `make system`)")
+    pytest.importorskip("psycopg", reason="no driver for PostgreSQL: overread[postgres]")
+    with running(programs) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

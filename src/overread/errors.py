@@ -5,6 +5,7 @@ OverreadError
 ├── LeakError       a split would let the same patient be trained and tested on
 ├── ConfigError     a recipe, option or setting is wrong
 ├── BundleError     a model file is damaged, altered or of another version
+├── CaseLogError    the case log cannot be reached, or is not what this program wrote
 └── ImageRefused    one image cannot be read; never ends a run over many
 
 Each carries one line: where, what is wrong (with the value), and what to do next.
@@ -49,6 +50,10 @@ class ConfigError(OverreadError):
 
 class BundleError(OverreadError):
     """A model file is damaged, altered, or not of a version this program reads."""
+
+
+class CaseLogError(OverreadError):
+    """The database of the case log cannot be reached, fails, or is of a newer version."""
 
 
 class ImageRefused(OverreadError):

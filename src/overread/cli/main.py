@@ -23,6 +23,7 @@ COMMANDS: tuple[str, ...] = (
     "predict",
     "recipes",
     "report",
+    "serve",
     "split",
     "train",
     "verify",

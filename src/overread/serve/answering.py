@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from time import perf_counter
 from typing import Any
 
 from overread.bundle.format import BundleInfo
@@ -73,13 +72,8 @@ class Answering:
             batcher.close()
 
     async def judge(self, model: str, uploads: Sequence[Upload], wanted: Wanted) -> list[Judged]:
-        """The verdicts on `uploads` in their order; Problem 503 when there is no room for them."""
-        self.admission.enter(len(uploads))
-        started = perf_counter()
-        try:
-            return list(await asyncio.gather(*(self._one(model, u, wanted) for u in uploads)))
-        finally:
-            self.admission.leave(len(uploads), perf_counter() - started)
+        """The verdicts on `uploads` in their order."""
+        return list(await asyncio.gather(*(self._one(model, u, wanted) for u in uploads)))
 
     async def rows(
         self, model: str, judged: Sequence[Judged], wanted: Wanted

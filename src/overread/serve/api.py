@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from overread.predict.predictor import Predictor
 from overread.serve.answering import Answering, Wanted
 from overread.serve.problems import MEDIA_TYPE as PROBLEM
+from overread.serve.record import Record
 from overread.serve.schemas import (
     Health,
     ModelReply,
@@ -100,8 +101,13 @@ async def predict(
         content_type, _chunks(request), request.app.state.settings.max_images
     )
     wanted = Wanted(heatmap == "png", preview == "jpeg", frame)
-    judged = await answering.judge(name, uploads, wanted)
-    rows = await answering.rows(name, judged, wanted)
+    with answering.admission.room_for(len(uploads)):
+        judged = await answering.judge(name, uploads, wanted)
+        rows = await answering.rows(name, judged, wanted)
+        record: Record | None = request.app.state.record
+        if record is not None:
+            kept = await record.keep(judged, request.state.asker.user)
+            rows = [{**row, "case": case} for row, case in zip(rows, kept, strict=True)]
     return _json({"model": answering.registry.get(name).model, "predictions": rows})
 
 

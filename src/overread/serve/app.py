@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,8 +17,11 @@ from overread.errors import OverreadError
 from overread.predict.predictor import Predictor
 from overread.serve.answering import Answering
 from overread.serve.api import api
+from overread.serve.case_api import case_api
+from overread.serve.cases.log import open_case_log
 from overread.serve.guard import Asker, Guard
 from overread.serve.problems import handle
+from overread.serve.record import Record
 from overread.serve.registry import Registry
 from overread.serve.settings import ServeSettings
 from overread.serve.telemetry import Telemetry
@@ -33,11 +37,18 @@ def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEF
     """
     registry, telemetry = Registry(models), Telemetry()
     answering = Answering(registry, settings, telemetry)
+    record = _record(settings, telemetry)
+    access = _Local()
+
+    def close() -> None:
+        answering.close()
+        if record is not None:
+            record.close()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        answering.close()
+        close()
 
     # No page of documentation: those that there are load scripts from elsewhere.
     app = FastAPI(
@@ -50,13 +61,31 @@ def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEF
     )
     app.state.registry, app.state.settings = registry, settings
     app.state.answering, app.state.telemetry = answering, telemetry
+    app.state.record, app.state.log = record, record and record.log
     app.include_router(api)
+    app.include_router(case_api)
     for kind in (HTTPException, RequestValidationError, OverreadError):
         app.add_exception_handler(kind, handle)
-    app.add_middleware(Guard, settings=settings, access=_Local(), telemetry=telemetry)
+    app.state.access, app.state.close = access, close
+    app.add_middleware(Guard, settings=settings, access=access, telemetry=telemetry)
     return app
 
 
+def _record(settings: ServeSettings, telemetry: Telemetry) -> Record | None:
+    if settings.database == "none":
+        return None
+    log = open_case_log(settings.database or default_database())
+    return Record(log, telemetry, required=settings.log_required)
+
+
+def default_database() -> str:
+    """The case log of one person's own computer."""
+    home = Path(os.environ.get("OVERREAD_HOME") or Path.home() / ".overread")
+    return f"sqlite:///{home / 'cases.sqlite'}"
+
+
 class _Local:
+    guarded = False
+
     def who(self, headers: object, client_host: str) -> Asker:
         return Asker()

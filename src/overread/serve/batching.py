@@ -16,8 +16,8 @@ class Batcher(Generic[Item, Result]):
     """One thread that calls `work` on batches of at most `size` of the items submitted.
 
     The first item of a batch waits at most `wait` seconds for others, and not at all when none was
-    announced. A batch that fails is tried again item by item, so that one cannot spoil the rest.
-    `close` finishes what is queued. Safe to use from several threads.
+    announced. With `retry`, a batch that fails is tried again item by item, so that one cannot
+    spoil the rest. `close` finishes what is queued. Safe to use from several threads.
     """
 
     def __init__(
@@ -27,8 +27,10 @@ class Batcher(Generic[Item, Result]):
         size: int,
         wait: float = 0.0,
         name: str = "batch",
+        retry: bool = True,
     ) -> None:
         self.work, self.size, self.wait, self.name = work, size, wait, name
+        self.retry = retry
         self._items: list[tuple[Item, Future[Result]]] = []
         self._coming = 0
         self._changed = threading.Condition()
@@ -83,11 +85,11 @@ class Batcher(Generic[Item, Result]):
         try:
             results = self.work([item for item, _ in batch])
         except Exception as error:
-            if len(batch) == 1:
-                batch[0][1].set_exception(error)
-                return
             for pair in batch:
-                self._settle([pair])
+                if self.retry and len(batch) > 1:
+                    self._settle([pair])
+                else:
+                    pair[1].set_exception(error)
             return
         for (_, future), result in zip(batch, results, strict=True):
             future.set_result(result)

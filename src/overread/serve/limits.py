@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from overread.serve.problems import Problem, busy
 
@@ -26,26 +27,27 @@ class Admission:
     def check(self) -> None:
         """Refuse when there is no room for one more image."""
         if self.inside >= self.limit:
-            raise busy(
-                f"{self.inside} images are in work, as many as are taken",
-                self.inside * self.seconds_each,
-            )
+            raise self._full()
 
-    def enter(self, images: int) -> None:
-        """Take in `images`, or refuse all of them."""
-        if self.inside:
-            self.inside += images - 1
-            try:
-                self.check()
-            finally:
-                self.inside -= images - 1
+    @contextmanager
+    def room_for(self, images: int) -> Iterator[None]:
+        """A block in which `images` are in work; refuses all of them when there is no room."""
+        if self.inside and self.inside + images > self.limit:
+            raise self._full()
+        started = time.perf_counter()
         self.inside += images
+        try:
+            yield
+        finally:
+            seconds = (time.perf_counter() - started) / self.inside
+            self.seconds_each += 0.1 * (seconds - self.seconds_each)
+            self.inside -= images
 
-    def leave(self, images: int, seconds: float) -> None:
-        """They are done, `seconds` after they came in."""
-        recent = seconds / max(1, self.inside)
-        self.seconds_each += 0.1 * (recent - self.seconds_each)
-        self.inside -= images
+    def _full(self) -> Problem:
+        return busy(
+            f"{self.inside} images are in work, at most {self.limit} are taken",
+            self.inside * self.seconds_each,
+        )
 
 
 class Budget:

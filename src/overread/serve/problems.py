@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from overread.errors import OverreadError
+from overread.errors import DataError, OverreadError
 
 MEDIA_TYPE = "application/problem+json"
 HINTS: dict[int, str] = {
@@ -82,6 +82,8 @@ def problem_of(error: Exception) -> Problem:
         kind = status.phrase.lower().replace(" ", "-")
         hint = HINTS.get(status, "See /openapi.json.")
         return Problem(status, kind, str(error.detail), hint=hint, headers=error.headers)
+    if isinstance(error, DataError):
+        return Problem(422, "invalid", error.problem, hint=error.hint)
     if isinstance(error, OverreadError):
         return Problem(503, "unavailable", error.problem, hint=error.hint)
     return Problem(500, "internal", "the server met an unexpected error", hint=HINTS[500])

@@ -18,8 +18,6 @@ from overread.bundle.format import (
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Status = Literal["answer", "refer", "reject"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-# No NUL: PostgreSQL cannot hold it in a text.
-Words = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")]
 
 
 class Whole(BaseModel):
@@ -129,8 +127,8 @@ class ModelsReply(Whole):
 class FeedbackIn(Whole):
     """A clinician's own reading of a case."""
 
-    reading: Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
-    comment: Words = ""
+    reading: Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"\S")]
+    comment: Annotated[str, StringConstraints(max_length=10_000)] = ""
 
 
 class FeedbackOut(Whole):

@@ -6,7 +6,7 @@ character for character, in either database. In `cases` and `feedback` rows are 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, ForeignKey, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, Table, Text
 
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -58,4 +58,28 @@ HEAD = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("number", Big, nullable=False),
     Column("hash", Text, nullable=False),
+)
+
+KEYS = Table(
+    "keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("created", Text, nullable=False),
+    Column("revoked", Text),
+)
+Index(
+    "one_valid_key_a_name",
+    KEYS.c.name,
+    unique=True,
+    sqlite_where=KEYS.c.revoked.is_(None),
+    postgresql_where=KEYS.c.revoked.is_(None),
+)
+
+SETTINGS = Table(
+    "settings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
 )

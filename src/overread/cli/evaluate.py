@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from overread.cli.output import JsonFlag, console, print_json, show_estimates
+from overread.cli.output import JsonFlag, console, print_json, show_estimates, show_shortcuts
 from overread.errors import ConfigError
 
 
@@ -20,6 +20,9 @@ def evaluate(
         typer.Option("--map", help="A class of DATA and the model's name for it: 'Others=benign'."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only this part of DATA.")] = None,
+    shortcuts: Annotated[
+        bool, typer.Option("--shortcuts", help="Try it on the images without their medicine, too.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Judge a model on labelled images it was not made from (external test).
@@ -35,11 +38,12 @@ def evaluate(
         if not sign:
             raise ConfigError(f"'{text}' is no pair", where="--map", hint="Write 'theirs=ours'.")
         labels[theirs.strip()] = ours.strip()
-    metrics = judge(model, data, out, labels=labels, split=split)
+    metrics = judge(model, data, out, labels=labels, split=split, shortcuts=shortcuts)
     if json:
         print_json(metrics)
         return
     show_estimates(metrics)
+    show_shortcuts(metrics)
     for name in ("accuracy", "balanced_accuracy", "macro_auroc"):
         if (found := metrics["drop"].get(name)) and found["value"] is not None:
             low, high = found["ci95"]

@@ -45,3 +45,11 @@ def show_estimates(metrics: Mapping[str, Any]) -> None:
         console.print(f"  {title:18} {found['value']:.3f} (95 % interval {low:.3f} to {high:.3f})")
     coverage = part["answered"]["coverage"]["value"]
     console.print(f"  {'answered':18} {coverage:.0%} of the images; the rest is for a person")
+
+
+def show_shortcuts(metrics: Mapping[str, Any]) -> None:
+    """Print the verdict of the shortcut battery, where it was run."""
+    if found := metrics.get("shortcuts"):
+        style = {"fail": "bold red", "warn": "yellow"}.get(found["verdict"])
+        text = f"\nShortcuts: {found['verdict'].upper()}. {found['reason']}"
+        console.print(text, style=style, markup=False)

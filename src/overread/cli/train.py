@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from overread.cli.output import JsonFlag, console, print_json, show_estimates
+from overread.cli.output import JsonFlag, console, print_json, show_estimates, show_shortcuts
 from overread.cli.split import Policy, parse_ratio
 from overread.errors import ConfigError
 
@@ -38,6 +38,9 @@ def train(
     leak_price: Annotated[
         bool, typer.Option(help="Train once more on a random split: what does the leak buy?")
     ] = False,
+    shortcuts: Annotated[
+        bool, typer.Option(help="Try the model on test images without their medicine.")
+    ] = True,
     resume: Annotated[bool, typer.Option(help="Go on with a run that was broken off.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -71,6 +74,7 @@ def train(
         threads=threads,
         minutes=minutes,
         leak_price=leak_price,
+        shortcuts=shortcuts,
         resume=resume,
         command=shlex.join(["overread", *sys.argv[1:]]),
     )
@@ -78,6 +82,7 @@ def train(
         print_json(metrics)
         return
     show_estimates(metrics)
+    show_shortcuts(metrics)
     if price := metrics.get("leak_price"):
         (low, high), gap = price["gap"]["ci95"], price["gap"]["value"]
         console.print(

@@ -106,12 +106,21 @@ def decide(
 
 def write_predictions(path: Path, table: PredictionTable) -> None:
     """Write the table as CSV; probabilities with every digit, so that reading gives them back."""
-    columns = ["path", "group", "split", "label", "predicted"]
-    columns += [PREFIX + name for name in table.classes] + ["status"]
+    write_csv(path, columns_of(table), rows_of(table))
+
+
+def columns_of(table: PredictionTable) -> list[str]:
+    """The names of its columns in a CSV."""
+    classes = [PREFIX + name for name in table.classes]
+    return ["path", "group", "split", "label", "predicted", *classes, "status"]
+
+
+def rows_of(table: PredictionTable) -> Iterator[list[str]]:
+    """Its rows as they are written in a CSV."""
     texts = zip(table.paths, table.groups, table.splits, table.labels, table.predicted, strict=True)
     numbers = (map(repr, row) for row in table.probabilities.tolist())
-    rows = zip(texts, numbers, table.statuses, strict=True)
-    write_csv(path, columns, ([*text, *row, status] for text, row, status in rows))
+    for text, row, status in zip(texts, numbers, table.statuses, strict=True):
+        yield [*text, *row, status]
 
 
 def read_predictions(path: Path, *, multilabel: bool | None = None) -> PredictionTable:
@@ -120,7 +129,17 @@ def read_predictions(path: Path, *, multilabel: bool | None = None) -> Predictio
     `multilabel` says whether an image can have several labels or none; left out, it is taken from
     the table (a "|" or an empty label anywhere). Raises DataError naming line, column and value.
     """
-    columns, rows = read_csv(path)
+    return table_of(*read_csv(path), path, multilabel=multilabel)
+
+
+def table_of(
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, str]],
+    path: Path,
+    *,
+    multilabel: bool | None = None,
+) -> PredictionTable:
+    """The table that CSV `rows` hold, checked as `read_predictions` does; `path` names them."""
     classes = _classes(path, columns)
     if not rows:
         raise DataError("holds no predictions", where=path, hint="Check what wrote it.")

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from overread.evaluate.predictions import PredictionTable, read_predictions
+from overread.evaluate.shortcuts import SHORTCUTS_FILE, judge, read_tables
 from overread.evaluate.summary import RESAMPLES, evaluate_table
+from overread.evaluate.where import HEATMAPS_FILE, read_looks, where_it_looks
 from overread.files import read_csv, read_json
 
 # Columns of manifest.csv that say which image it is, not what kind of patient.
@@ -43,11 +45,26 @@ def recompute(run: Path, *, as_stored: bool = False) -> dict[str, Any]:
     stored = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
     method = stored.get("method") or {}
     judged_by = (stored.get("test") or {}).get("subgroups") or {}
-    return evaluate_table(
+    drawn = {
+        "resamples": int(method.get("resamples", RESAMPLES)),
+        "seed": int(method.get("seed", 0)),
+    }
+    document = evaluate_table(
         table,
-        resamples=int(method.get("resamples", RESAMPLES)),
-        seed=int(method.get("seed", 0)),
+        **drawn,
         leak_price=stored.get("leak_price"),
         test_looks=stored.get("test_looks"),
         subgroup_columns=subgroup_columns(run, table, judged_by if as_stored else None),
     )
+    return document | _after_training(run, table, **drawn)
+
+
+def _after_training(run: Path, table: PredictionTable, **drawn: int) -> dict[str, Any]:
+    """What the shortcut battery and the heat maps say, where the run has them."""
+    found: dict[str, Any] = {}
+    if (path := run / SHORTCUTS_FILE).is_file():
+        tables = read_tables(path, multilabel=table.multilabel)
+        found["shortcuts"] = judge(table.select("test"), tables, **drawn)
+    if (path := run / HEATMAPS_FILE).is_file():
+        found["heatmaps"] = where_it_looks(read_looks(path), **drawn)
+    return found

@@ -21,6 +21,7 @@ from overread.evaluate.predictions import write_predictions
 from overread.evaluate.recompute import recompute
 from overread.evaluate.report import write_report
 from overread.files import sha256_file, write_json
+from overread.predict.battery import try_shortcuts
 from overread.predict.labelled import predict_records
 from overread.predict.pictures import write_mistakes
 from overread.predict.predictor import load
@@ -33,12 +34,14 @@ def evaluate(
     *,
     labels: Mapping[str, str] | None = None,
     split: str | None = None,
+    shortcuts: bool = False,
 ) -> dict[str, Any]:
     """Judge the bundle `model` on the labelled images of DATA; returns the metrics.json document.
 
     Leaves manifest.csv, predictions.csv, metrics.json, the worst mistakes and report.html in OUT.
     `labels` maps DATA's class names to the model's; `split` takes only that part of DATA. Every
-    image counts as a test image, and patients and byte-identical files as one group.
+    image counts as a test image, and patients and byte-identical files as one group. `shortcuts`
+    also tries the model on the images with their medicine taken away.
 
     Raises:
         DataError: a label is not one of the model's, or no image can be read.
@@ -54,6 +57,8 @@ def evaluate(
     table, failures = predict_records(predictor, manifest.root, manifest.records)
     write_manifest(out, manifest)
     write_predictions(out / "predictions.csv", table)
+    if shortcuts:
+        try_shortcuts(predictor, manifest.root, manifest.records, out)
     looks = count_look(hash_of_test_set(table), sha256_file(out / "predictions.csv"))
     metrics = {
         **recompute(out),

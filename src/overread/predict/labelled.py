@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from overread.bundle.format import BundleInfo
 from overread.dataset.manifest import ImageRecord
 from overread.dataset.source import image_bytes
 from overread.errors import DataError, OverreadError
@@ -49,19 +51,32 @@ def _bytes(root: Path, record: ImageRecord) -> bytes:
 
 
 def _table(predictor: Predictor, rows: Sequence[tuple[ImageRecord, Prediction]]) -> PredictionTable:
-    info = predictor.info
-    scores = np.stack([np.asarray(p.scores, dtype=np.float64) for _, p in rows])
+    records, scores = [r for r, _ in rows], [p.scores for _, p in rows if p.scores is not None]
+    return scored_table(predictor.info, records, scores, [p.status for _, p in rows])
+
+
+def scored_table(
+    info: BundleInfo,
+    records: Sequence[ImageRecord],
+    scores: Sequence[NDArray[np.float32]],
+    statuses: Sequence[str] | None = None,
+) -> PredictionTable:
+    """The table of a model's calibrated probabilities, one (K,) an image.
+
+    An image without a part counts as a test image; without `statuses` all were answered.
+    """
+    p = np.stack([np.asarray(row, dtype=np.float64) for row in scores])
     if not info.multilabel:
-        scores /= scores.sum(axis=1, keepdims=True)
+        p /= p.sum(axis=1, keepdims=True)
     return PredictionTable(
         classes=info.classes,
-        paths=tuple(r.path for r, _ in rows),
-        groups=tuple(r.group or r.path for r, _ in rows),
-        splits=tuple(r.split or "test" for r, _ in rows),
-        labels=tuple(r.label for r, _ in rows),
-        predicted=decide(scores, info.classes, info.multilabel),
-        probabilities=scores,
-        statuses=tuple(p.status for _, p in rows),
+        paths=tuple(r.path for r in records),
+        groups=tuple(r.group or r.path for r in records),
+        splits=tuple(r.split or "test" for r in records),
+        labels=tuple(r.label for r in records),
+        predicted=decide(p, info.classes, info.multilabel),
+        probabilities=p,
+        statuses=tuple(statuses or ["answer"] * len(records)),
         multilabel=info.multilabel,
     )
 

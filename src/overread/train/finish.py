@@ -29,6 +29,7 @@ from overread.evaluate.predictions import write_predictions
 from overread.evaluate.recompute import recompute
 from overread.evaluate.report import write_report
 from overread.files import read_json, sha256_file, write_json
+from overread.predict.battery import try_shortcuts
 from overread.predict.heatmap import fit_scale
 from overread.predict.labelled import predict_records, select_split
 from overread.predict.pictures import write_mistakes
@@ -59,12 +60,19 @@ class Built:
 
 
 def finish(
-    run: Path, manifest: Manifest, plan: Plan, result: FitResult, *, command: str = ""
+    run: Path,
+    manifest: Manifest,
+    plan: Plan,
+    result: FitResult,
+    *,
+    command: str = "",
+    shortcuts: bool = True,
 ) -> dict[str, Any]:
     """Leave model.overread, predictions.csv, metrics.json, report.html and the cards in RUN.
 
-    Returns the metrics.json document. Raises BundleError when the exported graph does not answer
-    as the network does.
+    `shortcuts`: also try the model on test images whose medicine was taken away. Returns the
+    metrics.json document. Raises BundleError when the exported graph does not answer as the
+    network does.
     """
     _note_origin(run, result, command)
     built = build(run, manifest, plan)
@@ -72,7 +80,7 @@ def finish(
     with tempfile.TemporaryDirectory(dir=run, prefix=".building-") as folder:
         draft = Path(folder) / MODEL_FILE
         _write(draft, built, {"en": "", "zh": ""})
-        metrics = _judge(run, manifest, draft)
+        metrics = _judge(run, manifest, draft, shortcuts=shortcuts)
     english, chinese = write_cards(run)
     passport = passport_named(manifest.passport)
     update = {
@@ -176,12 +184,16 @@ def _write(path: Path, built: Built, cards: dict[str, str]) -> None:
     write_bundle(path, built.info, built.onnx, built.golden, cards, ood=built.ood)
 
 
-def _judge(run: Path, manifest: Manifest, model: Path) -> dict[str, Any]:
+def _judge(run: Path, manifest: Manifest, model: Path, *, shortcuts: bool) -> dict[str, Any]:
     """Run the bundle itself over validation and test images, and evaluate what it says."""
     predictor = load(model)
     records = tuple(select_split(manifest.records, "val", "test"))
     table, _ = predict_records(predictor, manifest.root, records, title="Validation and test")
     write_predictions(run / "predictions.csv", table)
+    # Part of the same look at the test images: it reports, and nothing is chosen by it.
+    if shortcuts:
+        tests = tuple(select_split(manifest.records, "test"))
+        try_shortcuts(predictor, manifest.root, tests, run)
     looks = count_look(hash_of_test_set(table), sha256_file(run / "predictions.csv"))
     metrics = {**recompute(run), "test_looks": looks, "split": _split(run)}
     write_json(run / "metrics.json", metrics)

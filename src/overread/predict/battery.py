@@ -1,0 +1,200 @@
+"""The shortcut battery: a finished model tried on test images whose medicine was taken away.
+
+Leaves predictions only (shortcuts.csv, heatmaps.csv) and example pictures; what they mean is judged
+by `overread.evaluate.shortcuts`, which anybody can repeat without the model.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.dataset.manifest import ImageRecord
+from overread.evaluate.shortcuts import SHORTCUTS_FILE, write_tables
+from overread.evaluate.where import HEATMAPS_FILE, Look, write_looks
+from overread.files import write_bytes
+from overread.predict.heatmap import FAINT
+from overread.predict.interventions import INTERVENTIONS, Mask, Pixels
+from overread.predict.labelled import scored_table
+from overread.predict.masks import Seen, covers, read_seen
+from overread.predict.predictor import Predictor
+from overread.progress import track
+
+MOST = 300  # test images: enough for intervals of about 0.05
+FEWEST = 100  # even where the network is slow
+SECONDS = 180.0
+BATCH = 16
+PICTURES = "figures/shortcuts"
+
+
+def try_shortcuts(
+    predictor: Predictor, root: Path, records: Sequence[ImageRecord], run: Path, *, seed: int = 0
+) -> None:
+    """Write RUN/shortcuts.csv, RUN/heatmaps.csv (where there are masks) and example pictures.
+
+    `records` are those of the test part. Of a large part at most MOST images are used, whole groups
+    of each class in turn; fewer, but no fewer than FEWEST, where it would take over SECONDS.
+    """
+    images = _readable(predictor, root, choose(records, MOST, seed))
+    images = images[: _affordable(predictor, images)]
+    if not images:
+        return
+    cover = covers(images, seed)
+    plans = {name: _inputs(name, images, cover) for name in INTERVENTIONS}
+    plans = {name: rows for name, rows in plans.items() if rows}
+    total = sum(map(len, plans.values()))
+    tables, shown = {}, track(_steps(plans), "Trying for shortcuts", total=total)
+    scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in plans}
+    for name, row in _run(predictor, shown):
+        scores[name].append(row)
+    for name, rows in plans.items():
+        of = [image.record for image, _ in rows]
+        tables[name] = scored_table(predictor.info, of, scores[name])
+    write_tables(run / SHORTCUTS_FILE, tables)
+    _write_pictures(run / PICTURES, images, plans)
+    if looks := list(_looks(predictor, images)):
+        write_looks(run / HEATMAPS_FILE, looks)
+
+
+def choose(records: Sequence[ImageRecord], most: int, seed: int) -> list[ImageRecord]:
+    """At most `most` records: whole groups in random order, one of each class in turn."""
+    rng = np.random.default_rng(seed)
+    groups: dict[str, list[ImageRecord]] = {}
+    for record in sorted(records, key=lambda r: r.path):
+        groups.setdefault(record.group or record.path, []).append(record)
+    queues: dict[str, list[list[ImageRecord]]] = {}
+    for name in rng.permutation(sorted(groups)):
+        queues.setdefault(groups[name][0].label, []).append(groups[name])
+    chosen: list[ImageRecord] = []
+    for turn in zip_longest(*(queues[label] for label in sorted(queues))):
+        for group in filter(None, turn):
+            if len(chosen) + len(group) <= most or not chosen:
+                chosen += group
+    return chosen
+
+
+def _readable(predictor: Predictor, root: Path, records: Sequence[ImageRecord]) -> list[Seen]:
+    found = (read_seen(root, record, predictor.spec) for record in records)
+    return [image for image in found if image is not None]
+
+
+def _affordable(predictor: Predictor, images: Sequence[Seen]) -> int:
+    """How many images the battery has the time for, judged from one batch."""
+    batch = [image.pixels for image in images[:BATCH]]
+    if not batch:
+        return 0
+    _probabilities(predictor, batch)  # the first run of a graph also sets it up
+    started = time.perf_counter()
+    _probabilities(predictor, batch)
+    each = (time.perf_counter() - started) / len(batch)
+    return max(FEWEST, int(SECONDS / (each * len(INTERVENTIONS))))
+
+
+def _inputs(
+    name: str, images: Sequence[Seen], cover: Sequence[Mask] | None
+) -> list[tuple[Seen, Mask]]:
+    """The images that an intervention can be done on, each with the mask that it needs."""
+    wanted = INTERVENTIONS[name].mask
+    if wanted == "box":
+        return [] if cover is None else list(zip(images, cover, strict=True))
+    if wanted == "own":
+        return [(image, image.mask) for image in images if image.mask is not None]
+    unused = np.zeros((1, 1), bool)
+    return [(image, unused) for image in images]
+
+
+Plan = dict[str, list[tuple[Seen, Mask]]]
+
+
+def _steps(plans: Plan) -> Iterator[tuple[str, Pixels]]:
+    for name, rows in plans.items():
+        for image, mask in rows:
+            yield name, INTERVENTIONS[name].change(image.pixels, mask)
+
+
+def _run(
+    predictor: Predictor, steps: Iterator[tuple[str, Pixels]]
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    batch: list[tuple[str, Pixels]] = []
+    for step in steps:
+        batch.append(step)
+        if len(batch) == BATCH:
+            yield from _scored(predictor, batch)
+            batch = []
+    yield from _scored(predictor, batch)
+
+
+def _scored(
+    predictor: Predictor, batch: Sequence[tuple[str, Pixels]]
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    if batch:
+        scores = _probabilities(predictor, [pixels for _, pixels in batch])
+        yield from zip((name for name, _ in batch), scores, strict=True)
+
+
+def _probabilities(predictor: Predictor, images: Sequence[Pixels]) -> NDArray[np.float32]:
+    (scores,) = predictor.session.run(np.stack(images), [predictor.info.tensors.probabilities])
+    return scores
+
+
+def _write_pictures(folder: Path, images: Sequence[Seen], plans: Plan) -> None:
+    """One image as it is and after each intervention; one that has a mask, if any has."""
+    example = next((image for image in images if image.mask is not None), images[0])
+    write_bytes(folder / "untouched.png", _png(example.pixels))
+    for name, rows in plans.items():
+        mask = next((mask for image, mask in rows if image is example), None)
+        if mask is not None:
+            changed = INTERVENTIONS[name].change(example.pixels, mask)
+            write_bytes(folder / f"{name}.png", _png(changed))
+
+
+def _png(pixels: Pixels) -> bytes:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _looks(predictor: Predictor, images: Sequence[Seen]) -> Iterator[Look]:
+    """Where the evidence for each answer lies, for every image that has a mask."""
+    masked = [image for image in images if image.mask is not None]
+    info, tensors = predictor.info, predictor.info.tensors
+    if info.heatmap is None or tensors.heatmap is None:
+        return
+    for start in range(0, len(masked), BATCH):
+        batch = masked[start : start + BATCH]
+        pixels = np.stack([image.pixels for image in batch])
+        names = [tensors.probabilities, tensors.heatmap]
+        scores, maps = predictor.session.run(pixels, names)
+        for image, row, heat in zip(batch, scores, maps, strict=True):
+            top = int(row.argmax())
+            yield look(image, info.classes[top], heat[top], info.heatmap.scale)
+
+
+def look(image: Seen, called: str, heat: NDArray[np.float32], scale: float) -> Look:
+    """How much of a heat map (h, w) >= 0 lies inside the mask of its image.
+
+    A map whose strongest place is under FAINT of the model's `scale` counts as empty.
+    """
+    assert image.mask is not None  # noqa: S101 - only images with a mask are asked about
+    share = _shrunk(image.mask, heat.shape)
+    empty = float(heat.max(initial=0.0)) < FAINT * scale
+    inside = None if empty else float((heat * share).sum() / heat.sum())
+    record = image.record
+    group = record.group or record.path
+    return Look(record.path, group, record.label, called, float(image.mask.mean()), inside)
+
+
+def _shrunk(mask: Mask, size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Which share of each place of the map the mask covers."""
+    from PIL import Image
+
+    whole = Image.fromarray(mask.astype(np.float32))
+    return np.asarray(whole.resize((size[1], size[0]), Image.Resampling.BOX))

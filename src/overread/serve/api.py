@@ -106,7 +106,7 @@ async def predict(
         rows = await answering.rows(name, judged, wanted)
         record: Record | None = request.app.state.record
         if record is not None:
-            kept = await record.keep(judged, request.state.asker.user)
+            kept = await record.keep(judged, request.state.caller.user)
             rows = [{**row, "case": case} for row, case in zip(rows, kept, strict=True)]
     return _json({"model": answering.registry.get(name).model, "predictions": rows})
 

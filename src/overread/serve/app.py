@@ -15,11 +15,12 @@ from overread import __version__
 from overread.bundle.format import NOTICE
 from overread.errors import OverreadError
 from overread.predict.predictor import Predictor
+from overread.serve.access import Access
 from overread.serve.answering import Answering
 from overread.serve.api import api
 from overread.serve.case_api import case_api
-from overread.serve.cases.log import open_case_log
-from overread.serve.guard import Asker, Guard
+from overread.serve.cases.log import CaseLog, open_case_log
+from overread.serve.guard import Guard
 from overread.serve.problems import handle
 from overread.serve.record import Record
 from overread.serve.registry import Registry
@@ -33,14 +34,16 @@ def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEF
     """The ASGI application for these models: the API, the page, the case log.
 
     Routes find what they need in `request.app.state`: `registry`, `settings`, `answering`,
-    `telemetry`; and who asks in `request.state.asker`. Raises BundleError or ConfigError.
+    `telemetry`; and who asks in `request.state.caller`. Raises BundleError or ConfigError.
     """
     registry, telemetry = Registry(models), Telemetry()
     answering = Answering(registry, settings, telemetry)
-    record = _record(settings, telemetry)
-    access = _Local()
+    log = _open_log(settings)
+    record = None if log is None else Record(log, telemetry, required=settings.log_required)
+    access = Access(settings, log)
 
     def close() -> None:
+        access.close()
         answering.close()
         if record is not None:
             record.close()
@@ -61,7 +64,7 @@ def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEF
     )
     app.state.registry, app.state.settings = registry, settings
     app.state.answering, app.state.telemetry = answering, telemetry
-    app.state.record, app.state.log = record, record and record.log
+    app.state.record, app.state.log = record, log
     app.include_router(api)
     app.include_router(case_api)
     for kind in (HTTPException, RequestValidationError, OverreadError):
@@ -71,21 +74,13 @@ def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEF
     return app
 
 
-def _record(settings: ServeSettings, telemetry: Telemetry) -> Record | None:
+def _open_log(settings: ServeSettings) -> CaseLog | None:
     if settings.database == "none":
         return None
-    log = open_case_log(settings.database or default_database())
-    return Record(log, telemetry, required=settings.log_required)
+    return open_case_log(settings.database or default_database())
 
 
 def default_database() -> str:
     """The case log of one person's own computer."""
     home = Path(os.environ.get("OVERREAD_HOME") or Path.home() / ".overread")
     return f"sqlite:///{home / 'cases.sqlite'}"
-
-
-class _Local:
-    guarded = False
-
-    def who(self, headers: object, client_host: str) -> Asker:
-        return Asker()

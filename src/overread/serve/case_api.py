@@ -51,7 +51,7 @@ def case(request: Request, case_id: CaseId) -> CaseReply:
 )
 def feedback(request: Request, case_id: CaseId, given: FeedbackIn) -> FeedbackOut:
     """Stored beside the case, which itself never changes; several readings may be added."""
-    user = request.state.asker.user
+    user = request.state.caller.user
     try:
         stored = _log(request).add_feedback(
             case_id, reading=given.reading, comment=given.comment, user=user

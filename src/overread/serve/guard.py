@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from overread.serve.access import Access, Caller
 from overread.serve.headers import (
     HSTS,
     LOCAL_NAMES,
@@ -43,19 +42,7 @@ SEND_S = 60.0
 LINGER_S = 5.0
 
 
-@dataclass(frozen=True)
-class Asker:
-    """Who asks: a pseudonym ("" unknown) and how it is known (key, proxy, local)."""
-
-    user: str = ""
-    kind: str = "local"
-
-
-class Access(Protocol):
-    """Tells who a request is from; None refuses it."""
-
-    def who(self, headers: Mapping[str, str], client_host: str) -> Any:
-        """An object with `user` and `kind`, or None."""
+ANYONE = Caller("", "local")
 
 
 class Guard:
@@ -107,21 +94,29 @@ class Guard:
         check_same_site(scope["method"], headers, origin.host)
         path = scope["path"]
         if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
-            scope.setdefault("state", {})["asker"] = Asker()
+            scope.setdefault("state", {})["caller"] = ANYONE
             return
-        # The proxy's own address decides whether its header is believed, the client's who is local.
-        asker = self.access.who(headers, peer if origin.proxied else origin.client)
-        known = asker is not None and asker.kind != "local"
-        self.rate.spend(f"user {asker.user}" if known else neighbourhood(origin.client))
-        if asker is None:
-            raise Problem(
-                401,
-                "no-key",
-                "this server asks for a key",
-                hint="Send the header 'Authorization: Bearer KEY'.",
-                headers={"WWW-Authenticate": "Bearer"},
+        caller = self.access.who(headers, peer)
+        if caller is None or caller.kind == "local":
+            self.rate.spend(neighbourhood(origin.client))
+        else:
+            self.rate.spend(f"user {caller.user}")
+        if caller is None:
+            raise self._stranger()
+        scope.setdefault("state", {})["caller"] = caller
+
+    def _stranger(self) -> Problem:
+        if not self.access.guarded:
+            return Problem(
+                403, "not-local", "only this computer may ask", hint="Add a key: overread keys add."
             )
-        scope.setdefault("state", {})["asker"] = asker
+        return Problem(
+            401,
+            "no-key",
+            "this server asks for a key",
+            hint="Send the header 'Authorization: Bearer KEY'.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")

@@ -44,8 +44,8 @@ def serve(
     app = create_app(models, settings)
     try:
         check_bind(settings, guarded=app.state.access.guarded)
-        listener = _listen(settings)
-        server = _Server(app, listener, ready or (lambda address: None))
+        listener = listen(settings)
+        server = Server(app, listener, ready or (lambda address: None))
         timer = threading.Timer((settings.stop_after or 0) * 60, server.stop)
         timer.daemon = True
         if settings.stop_after is not None:
@@ -79,7 +79,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _listen(settings: ServeSettings) -> socket.socket:
+def listen(settings: ServeSettings) -> socket.socket:
+    """A socket at the address of `settings`; ConfigError where it cannot be had."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -103,7 +104,9 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
+    """uvicorn on a socket that is open already; `ready` is called with the address it answers at."""
+
     def __init__(self, app: Any, listener: socket.socket, ready: Callable[[str], None]) -> None:
         # Forwarded headers are read by the guard, which knows whom to trust.
         config = uvicorn.Config(
@@ -126,6 +129,7 @@ class _Server(uvicorn.Server):
         self._ready(_address(self._listener))
 
     def stop(self) -> None:
+        """End when the answers being worked out have gone out."""
         self.should_exit = True
 
 

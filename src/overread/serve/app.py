@@ -21,6 +21,7 @@ from overread.serve.api import api
 from overread.serve.case_api import case_api
 from overread.serve.cases.log import CaseLog, open_case_log
 from overread.serve.guard import Guard
+from overread.serve.pages.routes import page_router
 from overread.serve.problems import handle
 from overread.serve.record import Record
 from overread.serve.registry import Registry
@@ -67,6 +68,7 @@ def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEF
     app.state.record, app.state.log = record, log
     app.include_router(api)
     app.include_router(case_api)
+    app.include_router(page_router())
     for kind in (HTTPException, RequestValidationError, OverreadError):
         app.add_exception_handler(kind, handle)
     app.state.access, app.state.close = access, close

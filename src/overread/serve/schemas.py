@@ -94,6 +94,7 @@ class ModelReply(ModelName):
     multilabel: bool
     recipe: str
     created: str
+    subject: dict[str, str]
     intended_use: str
     limits: list[str]
     licence: str

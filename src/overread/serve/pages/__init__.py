@@ -1,0 +1,1 @@
+"""The pages: HTML, a style sheet, small ES modules, and their words in two languages."""

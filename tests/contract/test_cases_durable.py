@@ -1,0 +1,232 @@
+"""The case log under fire: many writers, writers killed, databases that go away and come back."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from overread.errors import CaseLogError
+from overread.serve.cases import database
+from overread.serve.cases.log import CaseLog, NewCase, open_case_log
+from postgres_server import Server
+
+AT_ONCE = 3  # cases a transaction
+WRITER = f"""
+import sys
+from overread.serve.cases.log import NewCase, open_case_log
+log = open_case_log(sys.argv[1])
+case = NewCase("m", "1", "a", "b", "answer", "x", 0.5, {{"x": 0.5}}, "sure", {{}}, 0.1, sys.argv[3])
+for _ in range(int(sys.argv[2])):
+    print(*log.add([case] * {AT_ONCE}), flush=True)
+"""
+CASE = NewCase("m", "1", "a", "b", "answer", "x", 0.5, {"x": 0.5}, "sure", {}, 0.1)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'cases.db'}"
+    address: str = request.getfixturevalue("postgres").new_database()
+    return address
+
+
+@pytest.fixture
+def log(url: str) -> Iterator[CaseLog]:
+    opened = open_case_log(url)
+    yield opened
+    opened.close()
+
+
+def writer(url: str, times: int, name: str = "w") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITER, url, str(times), name]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def whole(log: CaseLog) -> list[str]:
+    """The ids of an intact log that holds whole transactions only."""
+    assert log.verify() == ()
+    ids = [case.id for case in log.cases()]
+    assert len(ids) % AT_ONCE == 0
+    head = log.head()
+    assert head is not None
+    assert head.number == len(ids)
+    return ids
+
+
+def test_threads_and_processes_write_at_once(url: str, log: CaseLog) -> None:
+    returned: list[str] = []
+
+    def write() -> None:
+        for _ in range(10):
+            returned.extend(log.add([CASE] * AT_ONCE))
+
+    threads = [threading.Thread(target=write) for _ in range(6)]
+    programs = [writer(url, 10, f"w{n}") for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for program in programs:
+        returned += program.communicate(timeout=120)[0].split()
+        assert program.returncode == 0
+    for thread in threads:
+        thread.join()
+    assert sorted(whole(log)) == sorted(returned)
+    assert len(returned) == (60 + 20) * AT_ONCE
+
+
+def test_reading_does_not_wait_for_writing_and_sees_one_state(url: str, log: CaseLog) -> None:
+    log.add([CASE])
+    with log.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE cases SET label = 'half way'")
+        assert log.verify() == ()
+        assert log.page().cases[0].label == "x"
+    assert len(log.verify()) == 1
+
+
+@pytest.mark.parametrize("lines", [1, 8])
+def test_a_writer_killed_in_the_middle_loses_nothing_it_had_returned(
+    url: str, log: CaseLog, lines: int
+) -> None:
+    program = writer(url, 100_000)
+    assert program.stdout is not None
+    text = "".join(program.stdout.readline() for _ in range(lines))
+    program.send_signal(signal.SIGKILL)
+    text += program.communicate(timeout=60)[0]
+    told = text[: text.rfind("\n")].split()  # its last line may be cut off
+    stored = whole(log)
+    assert len(told) >= lines * AT_ONCE
+    assert stored[: len(told)] == told
+    # One transaction at most was stored without its writer having come to say so.
+    assert len(stored) - len(told) in (0, AT_ONCE)
+    log.add([CASE] * AT_ONCE)
+    whole(log)
+
+
+def test_a_writer_that_fails_half_way_leaves_nothing(log: CaseLog) -> None:
+    from sqlalchemy.exc import IntegrityError
+
+    from overread.serve.cases.tables import CASES
+
+    log.add([CASE] * AT_ONCE)
+    (first,) = log.page(limit=1).cases
+    with pytest.raises(IntegrityError), log.database.writing() as connection:
+        row = dict(connection.execute(CASES.select()).first()._mapping)  # type: ignore[union-attr]
+        connection.execute(CASES.insert(), {**row, "number": 4, "id": "new"})
+        connection.execute(CASES.insert(), {**row, "number": 5, "id": first.id})
+    assert len(whole(log)) == AT_ONCE
+
+
+def gone(action: Callable[[], object]) -> str:
+    started = time.monotonic()
+    with pytest.raises(CaseLogError) as caught:
+        action()
+    assert time.monotonic() - started < 20
+    assert caught.value.hint
+    return str(caught.value)
+
+
+def test_postgresql_goes_away_and_comes_back(postgres: Server) -> None:
+    log = open_case_log(postgres.new_database())
+    kept = [*log.add([CASE] * AT_ONCE)]
+    program = writer(log.database.engine.url.render_as_string(False), 100_000)
+    assert program.stdout is not None
+    kept += program.stdout.readline().split()
+    try:
+        postgres.stop("immediate")  # as if its power had failed
+        gone(lambda: log.add([CASE]))
+        gone(lambda: log.add_feedback(kept[0], reading="x"))
+        gone(lambda: log.get(kept[0]))
+        gone(log.page)
+        gone(log.verify)
+        assert "overread@" in gone(lambda: open_case_log(str(log.database.engine.url)))
+    finally:
+        postgres.start()
+    rest = program.communicate(timeout=60)[0].splitlines()
+    assert program.returncode == 1  # it was told
+    kept += " ".join(rest).split()
+    kept += log.add([CASE] * AT_ONCE)
+    stored = whole(log)
+    assert set(kept) <= set(stored)
+    assert len(stored) - len(kept) in (0, AT_ONCE)
+    log.close()
+
+
+def test_a_sqlite_file_moved_away_is_noticed_and_found_again(tmp_path: Path) -> None:
+    path, away = tmp_path / "cases.db", tmp_path / "away"
+    log = open_case_log(f"sqlite:///{path}")
+    log.add([CASE] * AT_ONCE)
+    path.rename(away)
+    gone(lambda: log.add([CASE]))
+    gone(log.page)
+    assert not path.exists()  # not begun anew behind everybody's back
+    away.rename(path)
+    log.add([CASE] * AT_ONCE)
+    assert len(whole(log)) == 2 * AT_ONCE
+    log.close()
+
+
+def test_a_sqlite_file_deleted_is_noticed(tmp_path: Path) -> None:
+    log = open_case_log(f"sqlite:///{tmp_path / 'cases.db'}")
+    log.add([CASE])
+    for file in tmp_path.iterdir():
+        file.unlink()
+    gone(lambda: log.add([CASE]))
+    assert list(tmp_path.iterdir()) == []
+    log.close()
+
+
+def test_a_full_disk_is_an_error_and_changes_nothing(tmp_path: Path) -> None:
+    log = open_case_log(f"sqlite:///{tmp_path / 'cases.db'}")
+    log.add([CASE] * AT_ONCE)
+    log.close()
+    # The limit on the size of files stands in for a full disk.
+    code = f"""
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from overread.errors import CaseLogError
+from overread.serve.cases.log import NewCase, open_case_log
+log = open_case_log({str(tmp_path / "cases.db")!r})
+case = NewCase("m", "1", "a", "b", "answer", "x" * 900, 0.5, {{}}, "sure", {{}}, 0.1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    for _ in range(500):
+        print(*log.add([case] * {AT_ONCE}), flush=True)
+except CaseLogError as error:
+    sys.exit(f"told: {{error}}")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "told:" in done.stderr, done.stderr
+    again = open_case_log(f"sqlite:///{tmp_path / 'cases.db'}")
+    stored = whole(again)
+    assert stored[AT_ONCE:] == done.stdout.split()
+    again.close()
+
+
+def test_another_writer_that_hangs_is_not_waited_for_for_ever(
+    url: str, log: CaseLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "WAIT_S", 1)
+        patch.setitem(database.POSTGRES, "options", "-c lock_timeout=1s")
+        other = open_case_log(url)
+    with log.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE head SET number = number")
+        gone(lambda: other.add([CASE]))
+    assert len(other.add([CASE])) == 1
+    other.close()
+
+
+def test_what_is_stored_can_be_read_without_this_program(url: str, log: CaseLog) -> None:
+    (case_id,) = log.add([CASE])
+    with log.database.reading() as connection:
+        row = connection.exec_driver_sql("SELECT id, probabilities, time FROM cases").one()
+    assert row[0] == case_id
+    assert json.loads(row[1]) == {"x": 0.5}
+    assert row[2].endswith("+00:00")

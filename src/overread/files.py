@@ -23,8 +23,11 @@ SCHEMA_VERSION = 1
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target` that replaces it when the block ends without an error."""
+def atomic_path(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
+    """A temporary path beside `target` that replaces it when the block ends without an error.
+
+    Until then only its owner may read it; then it has `mode`.
+    """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
@@ -32,7 +35,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(target)
     except OSError as error:
         raise DataError(
@@ -44,9 +47,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(target: Path, data: bytes) -> None:
+def write_bytes(target: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Write `data` to `target` whole or not at all."""
-    with atomic_path(target) as temporary:
+    with atomic_path(target, mode=mode) as temporary:
         temporary.write_bytes(data)
 
 

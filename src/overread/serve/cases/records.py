@@ -96,7 +96,7 @@ def case_values(case: NewCase) -> dict[str, Any]:
         "status": plain(case.status),
         "label": None if case.label is None else plain(case.label),
         "probability": number(case.probability),
-        "probabilities": _json(case.probabilities),
+        "probabilities": _json({k: v for k, v in case.probabilities.items() if math.isfinite(v)}),
         "code": plain(case.code),
         "quality": _json(case.quality),
         "ood_score": number(case.ood_score),

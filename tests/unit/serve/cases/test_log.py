@@ -65,8 +65,11 @@ def test_numbers_come_back_bit_for_bit(log: CaseLog, new_case: Make) -> None:
     for case_id, value in zip(ids, values, strict=True):
         assert log.get(case_id).ood_score == float(value)
         assert log.get(case_id).probabilities == {"a": float(value)}
-    (odd,) = log.add([new_case(ood_score=math.inf, probability=math.nan, label=None)])
-    assert (log.get(odd).ood_score, log.get(odd).probability) == (None, None)
+    (odd,) = log.add(
+        [new_case(ood_score=math.inf, probability=math.nan, probabilities={"a": math.nan})]
+    )
+    found = log.get(odd)
+    assert (found.ood_score, found.probability, found.probabilities) == (None, None, {})
     assert log.verify() == ()
 
 

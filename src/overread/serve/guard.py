@@ -56,6 +56,7 @@ class Guard:
         self.hosts = _allowed_hosts(settings)
         self.rate = RateLimit(settings.rate)
         self.budget = Budget(settings.held_bytes)
+        telemetry.watch("held_bytes", "Bytes of requests held.", lambda: self.budget.held)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -74,6 +75,8 @@ class Guard:
         try:
             self._admit(scope, headers, peer, origin)
             body.check_length()
+            if scope["method"] == "HEAD":  # uvicorn leaves the body of the answer out
+                scope = {**scope, "method": "GET"}
             await self.app(scope, body.receive, reply.send)
         except Exception as error:
             if not isinstance(error, Problem):

@@ -105,7 +105,7 @@ def _address(listener: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn on a socket that is open already; `ready` is called with the address it answers at."""
+    """uvicorn on an open socket; `ready` is called with the address once it answers."""
 
     def __init__(self, app: Any, listener: socket.socket, ready: Callable[[str], None]) -> None:
         # Forwarded headers are read by the guard, which knows whom to trust.

@@ -27,7 +27,7 @@ class Upload:
 
 def boundary_of(content_type: str | None) -> bytes:
     """The boundary named by a multipart Content-Type; 415 for any other type."""
-    kind, options = parse_options_header(content_type)
+    kind, options = parse_options_header((content_type or "").encode("latin-1", "replace"))
     if kind != b"multipart/form-data":
         raise Problem(415, "not-multipart", "the body is no multipart/form-data", hint=HINT)
     boundary = options.get(b"boundary", b"")

@@ -60,7 +60,7 @@ class _Bar:
 
     def epoch(self, row: Mapping[str, float]) -> None:
         self.latest = f"{_words(self.metric)} {row[self.metric]:.3f}  "
-        self.bar.update(self.task, description=f"Epoch {row['epoch']:.0f}/{self.epochs}")
+        self.bar.update(self.task, description=_place(row, self.epochs))
 
     def close(self) -> None:
         self.bar.stop()
@@ -79,18 +79,24 @@ class _Lines:
 
     def epoch(self, row: Mapping[str, float]) -> None:
         if time.monotonic() - self.shown >= 1 or row["epoch"] >= self.epochs:
+            loss = f"loss {row['train_loss']:.3f}, " if row["epoch"] else ""
             figure = f"{_words(self.metric)} {row[self.metric]:.3f}"
-            self._say(
-                f"Epoch {row['epoch']:.0f}/{self.epochs}: loss {row['train_loss']:.3f}, {figure}"
-            )
+            self._say(f"{_place(row, self.epochs)}: {loss}{figure}")
 
     def _say(self, what: str) -> None:
         self.shown = time.monotonic()
-        each = (self.shown - self.started) / max(self.done - self.first, 1)
-        left = each * (self.total - self.done)
-        sys.stderr.write(f"{what}, {self.rate:.0f} images/s, at most {left:.0f} s left\n")
+        if self.done > self.first:
+            each = (self.shown - self.started) / (self.done - self.first)
+            left = each * (self.total - self.done)
+            what += f", {self.rate:.0f} images/s, at most {left:.0f} s left"
+        sys.stderr.write(what + "\n")
 
     def close(self) -> None: ...
+
+
+def _place(row: Mapping[str, float], epochs: int) -> str:
+    """Epoch 0 is the pretrained network with its fitted head, before any training of the whole."""
+    return f"Epoch {row['epoch']:.0f}/{epochs}" if row["epoch"] else "Head fitted"
 
 
 def _words(metric: str) -> str:

@@ -28,6 +28,7 @@ from overread.train.plan import (
     write_plan,
 )
 from overread.train.precision import choose_precision
+from overread.train.recipe import load_recipe, recipe_names
 from overread.train.sampling import class_weights
 from overread.train.schema import AutoModel, Recipe, SequentialModel
 from overread.train.start import resolve_start
@@ -79,7 +80,7 @@ def make_plan(
         settled, epochs, step_seconds = choice.recipe, choice.epochs, choice.step_seconds
         reasons += choice.reasons
     else:
-        reasons.append(f"Trained as the recipe {recipe.name} was published.")
+        reasons += _differences(recipe, settled, random_start)
     reasons.append(f"Arithmetic in {precision.name}: {precision.reason}.")
     return Plan(
         recipe=settled,
@@ -196,6 +197,19 @@ def _cores() -> int:
     """Cores this process may use."""
     allowed: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
     return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def _differences(recipe: Recipe, settled: Recipe, random_start: bool) -> list[str]:
+    """How this training differs from the recipe in the package, in words."""
+    published = load_recipe(recipe.name) if recipe.name in recipe_names() else recipe
+    now, then = recipe.resolved(), published.resolved()
+    changed = [name for name in now if now[name] != then.get(name)]
+    reasons = []
+    if changed:
+        reasons.append(f"Recipe {recipe.name}, but not as published in: {', '.join(changed)}.")
+    if random_start and settled.model != recipe.model:
+        reasons.append(f"Recipe {recipe.name} from random weights: nothing is frozen.")
+    return reasons or [f"Trained as the recipe {recipe.name} was published."]
 
 
 def _weights(manifest: Manifest, recipe: Recipe, reasons: list[str]) -> tuple[float, ...] | None:

@@ -47,6 +47,15 @@ def test_a_log_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all("\x1b" not in line for line in lines)
 
 
+def test_a_fitted_head_has_no_loss_and_no_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    open_display(0, 0, 0, "val_macro_auroc", show=True).epoch(
+        ROW | {"epoch": 0.0, "train_loss": math.nan}
+    )
+    assert stream.getvalue() == "Head fitted: validation macro auroc 0.500\n"
+
+
 def test_silence_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert show(Terminal(), monkeypatch, on=False) == ""
 

@@ -56,6 +56,15 @@ def test_a_published_recipe_is_taken_as_published(make_manifest: Make, tiny: Rec
     assert any("as the recipe tiny was published" in reason for reason in plan.reasons)
 
 
+def test_a_changed_recipe_is_not_called_published(make_manifest: Make) -> None:
+    changes = {"epochs": 3, "input.height": 64, "input.width": 64, "optimiser.lr": 0.01}
+    recipe = with_overrides(load_recipe("monkeypox-vgg16"), changes)
+    reasons = " ".join(make_plan(make_manifest(10), recipe, from_scratch=True, threads=1).reasons)
+    assert "not as published in: input, optimiser, epochs." in reasons
+    assert "random weights: nothing is frozen" in reasons
+    assert "was published" not in reasons
+
+
 def test_counts_and_class_weights_come_from_the_parts(make_manifest: Make, tiny: Recipe) -> None:
     manifest = make_manifest(10)
     fewer = [r for r in manifest.records if r.label != "across" or r.path < "010"]

@@ -1,0 +1,61 @@
+"""bfloat16 must learn as float32 does, in every recipe's own network, loss and optimiser."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from overread.train.losses import make_loss
+from overread.train.models import build_classifier
+from overread.train.module import make_optimiser
+from overread.train.precision import Name, autocast
+from overread.train.recipe import load_recipe, recipe_names, with_overrides
+from overread.train.schema import SequentialModel
+from overread.train.start import resolve_start
+
+pytestmark = [pytest.mark.slow, pytest.mark.torch]
+
+BATCH, STEPS = 8, 8
+
+
+def halves(side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """One batch of noise with a bright left or right half: what the two classes differ in."""
+    rng = np.random.default_rng(3)
+    labels = np.arange(BATCH) % 2
+    bright = (np.arange(side) < side // 2) == (labels[:, None] == 0)
+    images = rng.integers(60, 160, (BATCH, 3, side, side)) + 60 * bright[:, None, None, :]
+    return torch.from_numpy(images.astype(np.uint8)), torch.from_numpy(labels)
+
+
+def losses(name: str, precision: Name) -> np.ndarray:
+    """The loss of each step from the same random start, without dropout: its draws would differ."""
+    recipe = load_recipe(name)
+    side = 96 if isinstance(recipe.model, SequentialModel) else 32
+    recipe = with_overrides(recipe, {"input.height": side, "input.width": side})
+    settled, _ = resolve_start(recipe, from_scratch=True)
+    torch.manual_seed(0)
+    model = build_classifier(settled, 2, from_scratch=True)
+    optimiser, loss = make_optimiser(model, settled.optimiser), make_loss(multilabel=False)
+    images, labels = halves(side)
+    for module in model.train().modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    values = []
+    for _ in range(STEPS):
+        optimiser.zero_grad()
+        with autocast("cpu", precision):
+            value = loss(model(images), labels)
+        value.backward()
+        optimiser.step()
+        values.append(float(value.detach()))
+    return np.array(values)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_bfloat16_learns_as_float32_does(name: str) -> None:
+    full, half = losses(name, "fp32"), losses(name, "bf16")
+    learnt = full[0] - full.min()
+    assert learnt > 0.02, "the test must be able to tell learning from standing still"
+    assert half[0] - half.min() > 0.8 * learnt
+    assert abs(half[-3:].mean() - full[-3:].mean()) < 0.1 * learnt + 0.01

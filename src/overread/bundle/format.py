@@ -156,6 +156,26 @@ class Tensors(Strict):
     heatmap: str | None = "heatmap"
 
 
+class Conversion(Strict):
+    """How this file was made from another one, and by how much its answers moved.
+
+    `images` validation images (drawn pictures where `on` says so) were answered by both: `changed`
+    is the share whose verdict is another, `largest` the largest difference of a probability,
+    `auroc` the macro AUROC before and after. `float_layers` were left in 32 bits. `passed` False
+    is written only where the author forced it.
+    """
+
+    precision: Literal["int8", "fp16"]
+    source_sha256: str
+    on: Literal["validation", "drawn"]
+    images: int
+    changed: Share
+    largest: Share
+    auroc: tuple[Share, Share] | None = None
+    float_layers: tuple[str, ...] = ()
+    passed: bool = True
+
+
 class BundleInfo(Strict):
     """The whole of `bundle.json`.
 
@@ -186,6 +206,12 @@ class BundleInfo(Strict):
     limits: tuple[str, ...] = ()
     notice: str = NOTICE
     tensors: Tensors = Tensors()
+    conversion: Conversion | None = None
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether the network computes in 8 bits, so that processors and engines may differ."""
+        return self.conversion is not None and self.conversion.precision == "int8"
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Self:

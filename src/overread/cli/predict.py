@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 MANY = 20
 
 
+class EngineChoice(StrEnum):
+    """What --engine takes."""
+
+    auto = "auto"
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
+
+
 def predict(
     model: Annotated[Path, typer.Argument(help="A model.overread file.")],
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
@@ -25,8 +34,15 @@ def predict(
         Path | None, typer.Option(help="Folder for pictures with the evidence drawn on them.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write to this .csv or .jsonl file; goes on if it exists.")
+        Path | None,
+        typer.Option(help="Write to this .csv, .jsonl or .parquet file; goes on if it exists."),
     ] = None,
+    heatmap_class: Annotated[
+        str | None, typer.Option(help="Class to explain with --heatmaps; else the likeliest.")
+    ] = None,
+    engine: Annotated[
+        EngineChoice, typer.Option(help="What runs the network; auto: the faster, if many images.")
+    ] = EngineChoice.auto,
     batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Images at a time.")] = 16,
     frame: Annotated[
         int | None, typer.Option(min=0, help="Which frame of images with several, from 0.")
@@ -42,11 +58,14 @@ def predict(
     from overread.predict.sources import find_images
 
     paths = find_images(images)
-    predictor = load(model)
+    if heatmap_class is not None and heatmaps is None:
+        raise typer.BadParameter("goes with --heatmaps", param_hint="--heatmap-class")
+    predictor = load(model, engine=engine.value, images=len(paths))
     if predictor.info.data.leaky:
         complain("LEAKY SPLIT: this model's own test figures are too good; see its card")
     counts: Counter[str] = Counter()
-    for prediction in _predictions(predictor, paths, out, heatmaps, batch_size, frame):
+    heatmap = heatmap_class or heatmaps is not None
+    for prediction in _predictions(predictor, paths, out, heatmaps, heatmap, batch_size, frame):
         counts[prediction.status] += 1
         _show(prediction, json=json, filed=out is not None)
     if out is not None or len(paths) > MANY:
@@ -59,24 +78,25 @@ def _predictions(
     paths: list[str],
     out: Path | None,
     heatmaps: Path | None,
+    heatmap: bool | str,
     batch_size: int,
     frame: int | None,
 ) -> Iterator[Prediction]:
     from contextlib import ExitStack
 
     from overread.predict.heatmap import HeatmapFolder
-    from overread.predict.table import PredictionFile
+    from overread.predict.table import open_table
     from overread.progress import track
 
     with ExitStack() as stack:
         table = None
         if out is not None:
-            table = PredictionFile(out, predictor.info.classes, predictor.bundle.sha256)
+            table = open_table(out, predictor.info.classes, predictor.bundle.sha256)
             stack.enter_context(table)
         drawn = HeatmapFolder(heatmaps, predictor.info, paths) if heatmaps else None
         paths = [path for path in paths if table is None or path not in table.done]
         found = predictor.predict_many(
-            map(Path, paths), batch_size=batch_size, heatmap=drawn is not None, frame=frame
+            map(Path, paths), batch_size=batch_size, heatmap=heatmap, frame=frame
         )
         for prediction in track(found, "predict", len(paths)) if len(paths) > MANY else found:
             if table is not None:

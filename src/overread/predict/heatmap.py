@@ -49,18 +49,11 @@ def strength(prediction: Prediction, info: BundleInfo) -> float:
 
 def caption(prediction: Prediction, info: BundleInfo) -> str:
     """One line to go under the picture: for which class, how strong, or that there is none."""
-    name = info.classes[likeliest(prediction)] if prediction.scores is not None else "any class"
+    name = prediction.explained or "any class"
     share = strength(prediction, info)
     if share < FAINT:
         return f"No positive evidence for {name} was found in any place."
     return f"Evidence for {name}: its strongest place has {share:.0%} of the model's full scale."
-
-
-def likeliest(prediction: Prediction) -> int:
-    """Index of the class that the map is for."""
-    if prediction.scores is None:
-        return 0
-    return int(prediction.scores.argmax())
 
 
 def overlay(prediction: Prediction, info: BundleInfo) -> NDArray[np.uint8]:

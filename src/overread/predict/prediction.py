@@ -24,8 +24,8 @@ class Prediction:
 
     `scores` (K,) float32 are the calibrated probabilities whenever the network ran, also for an
     image that was rejected: for evaluation, not for people. `heatmap` (h, w) float32 >= 0 is the
-    evidence for `label` (or for the likeliest label), never rescaled; `picture` (H, W, 3) uint8 the
-    image it belongs to. Both are None unless asked for.
+    evidence for the class `explained` (the likeliest, unless another was asked for), never
+    rescaled; `picture` (H, W, 3) uint8 the image it belongs to. All are None unless asked for.
     """
 
     path: str | None
@@ -43,6 +43,7 @@ class Prediction:
     scores: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     heatmap: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     picture: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    explained: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of a prediction as JSON: finite numbers, texts, null."""

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from overread.bundle.format import BundleInfo
 from overread.bundle.read import Bundle, read_bundle
-from overread.errors import BundleError, ImageRefused
+from overread.errors import BundleError, ConfigError, ImageRefused, did_you_mean
 from overread.images.decode import Limits
 from overread.images.preprocess import load_preprocessed, preprocess
+from overread.predict.engine import MANY_IMAGES, Choice, Engine, fastest, installed
 from overread.predict.ood import Gate
 from overread.predict.prediction import Prediction
 from overread.predict.quality import Fault, Quality, faults, measure
@@ -24,6 +25,8 @@ from overread.predict.verdict import Verdict, decide, decide_ood, reject
 
 Source = Path | str | bytes | NDArray[np.uint8]
 Outputs = dict[str, NDArray[np.float32]]
+
+BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -37,26 +40,55 @@ class Prepared:
     refused: str = ""
 
 
-def load(path: Path | str, *, threads: int | None = None, check: bool = True) -> Predictor:
+def load(
+    path: Path | str,
+    *,
+    threads: int | None = None,
+    check: bool = True,
+    engine: Choice = "onnxruntime",
+    images: int = 1,
+) -> Predictor:
     """A model file ready to answer. Raises BundleError when it is damaged or altered.
 
     `check` runs its self-test (under 200 ms): the pictures stored in it must give the stored
     probabilities on this machine. `threads` defaults to the cores that this process may use.
+    `engine` "auto" takes OpenVINO where it is installed, `images` are enough to be worth the
+    question, and it is measured to be faster; ConfigError when the engine named is not installed.
     """
-    predictor = Predictor(read_bundle(Path(path)), threads=threads)
+    bundle = read_bundle(Path(path))
+    if engine != "auto":
+        return _opened(bundle, engine, threads, check=check, where=path)
+    first = _opened(bundle, "onnxruntime", threads, check=check, where=path)
+    # 8-bit arithmetic rounds differently in each engine, and limits were fitted with the first.
+    if images < MANY_IMAGES or bundle.info.is_int8 or not installed("openvino"):
+        return first
+    try:
+        second = _opened(bundle, "openvino", threads, check=check, where=path)
+    except BundleError:  # a graph or a machine that OpenVINO does not manage
+        return first
+    timed = {p.session.engine: p.time_a_batch for p in (first, second)}
+    return second if fastest(timed) == "openvino" else first
+
+
+def _opened(
+    bundle: Bundle, engine: Engine, threads: int | None, *, check: bool, where: Path | str
+) -> Predictor:
+    predictor = Predictor(bundle, threads=threads, engine=engine)
     if check:
-        self_test(predictor.session, predictor.bundle, where=path)
+        self_test(predictor.session, bundle, where=where)
     return predictor
 
 
 class Predictor:
     """Answers for images with one model. Safe to use from several threads at once."""
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, *, threads: int | None = None, engine: Engine = "onnxruntime"
+    ) -> None:
         self.bundle = bundle
         self.info: BundleInfo = bundle.info
         self.spec = bundle.info.preprocess.spec
-        self.session = Session(bundle.onnx, bundle.info.tensors, threads=threads)
+        self.session = Session(bundle.onnx, bundle.info.tensors, threads=threads, engine=engine)
         self.gate = Gate.from_bundle(bundle) if bundle.info.ood else None
         self.model = {
             "name": self.info.name,
@@ -68,25 +100,26 @@ class Predictor:
         self,
         image: Source,
         *,
-        heatmap: bool = False,
+        heatmap: bool | str = False,
         frame: int | None = None,
         limits: Limits | None = None,
     ) -> Prediction:
         """The verdict on one image: a path, the bytes of a file, or RGB pixels (H, W, 3) uint8.
 
         An image that cannot be read gives a prediction with status "reject" and the reason.
-        `frame` chooses one of several frames, from 0. Raises BundleError when asked for a heat map
-        that this model does not have.
+        `heatmap` True explains the likeliest class, a class's name that class. `frame` chooses one
+        of several frames, from 0. Raises BundleError when asked for a heat map that this model does
+        not have, ConfigError for a class that it does not know.
         """
-        prepared = self.prepare(image, picture=heatmap, frame=frame, limits=limits)
+        prepared = self.prepare(image, picture=bool(heatmap), frame=frame, limits=limits)
         return self.judge([prepared], heatmap=heatmap)[0]
 
     def predict_many(
         self,
         images: Iterable[Source],
         *,
-        batch_size: int = 16,
-        heatmap: bool = False,
+        batch_size: int = BATCH,
+        heatmap: bool | str = False,
         frame: int | None = None,
         limits: Limits | None = None,
     ) -> Iterator[Prediction]:
@@ -97,17 +130,22 @@ class Predictor:
         self._require_heatmap(heatmap)
         return self._stream(images, batch_size, heatmap, frame, limits)
 
+    def time_a_batch(self) -> None:
+        """Run the network once on a batch of the stored pictures: what `fastest` measures."""
+        pictures = self.bundle.golden["image"].astype(np.uint8, copy=False)
+        self._run(np.resize(pictures, (BATCH, *pictures.shape[1:])), heatmap=False)
+
     def _stream(
         self,
         images: Iterable[Source],
         batch_size: int,
-        heatmap: bool,
+        heatmap: bool | str,
         frame: int | None,
         limits: Limits | None,
     ) -> Iterator[Prediction]:
 
         def prepare(image: Source) -> Prepared:
-            return self.prepare(image, picture=heatmap, frame=frame, limits=limits)
+            return self.prepare(image, picture=bool(heatmap), frame=frame, limits=limits)
 
         batch: list[Prepared] = []
         for prepared in map_ahead(prepare, images, self.session.threads, ahead=2 * batch_size):
@@ -145,7 +183,7 @@ class Predictor:
             return Prepared(path, None, refused=str(ImageRefused(error.problem, hint=error.hint)))
         return Prepared(path, pixels, measure(pixels, size), whole if picture else None)
 
-    def judge(self, batch: Sequence[Prepared], *, heatmap: bool = False) -> list[Prediction]:
+    def judge(self, batch: Sequence[Prepared], *, heatmap: bool | str = False) -> list[Prediction]:
         """The second half: the network and the rules on what `prepare` made, in its order."""
         self._require_heatmap(heatmap)
         readable = [prepared.pixels for prepared in batch if prepared.pixels is not None]
@@ -156,11 +194,11 @@ class Predictor:
                 results.append(self._unreadable(prepared))
                 continue
             own = {name: output[row] for name, output in outputs.items()}
-            results.append(self._prediction(prepared, own))
+            results.append(self._prediction(prepared, own, heatmap))
             row += 1
         return results
 
-    def _run(self, images: NDArray[np.uint8], *, heatmap: bool) -> Outputs:
+    def _run(self, images: NDArray[np.uint8], *, heatmap: bool | str) -> Outputs:
         tensors = self.info.tensors
         wanted = {"scores": tensors.probabilities}
         if self.gate is not None and tensors.features:
@@ -172,14 +210,15 @@ class Predictor:
             outputs["ood"] = self.gate.score(outputs.get("features"), images)
         return outputs
 
-    def _prediction(self, prepared: Prepared, outputs: Outputs) -> Prediction:
+    def _prediction(self, prepared: Prepared, outputs: Outputs, heatmap: bool | str) -> Prediction:
         scores = outputs["scores"]
         ood = float(outputs["ood"]) if "ood" in outputs else None
         assert prepared.quality is not None  # noqa: S101 - set whenever there are pixels
         found = faults(prepared.quality, self.info.quality)
         verdict = self._verdict(scores, ood, found)
         shown = dict(zip(self.info.classes, scores.tolist(), strict=True))
-        chosen = int(scores.argmax())
+        likeliest = self.info.classes[int(scores.argmax())]
+        explained = heatmap if isinstance(heatmap, str) else likeliest
         return Prediction(
             path=prepared.path,
             status=verdict.status,
@@ -194,7 +233,8 @@ class Predictor:
             code=verdict.code,
             values=verdict.values,
             scores=scores,
-            heatmap=outputs["heatmap"][chosen] if "heatmap" in outputs else None,
+            heatmap=self._map_of(outputs, explained),
+            explained=explained if "heatmap" in outputs else None,
             picture=prepared.picture,
         )
 
@@ -219,11 +259,18 @@ class Predictor:
             code="unreadable",
         )
 
-    def _require_heatmap(self, wanted: bool) -> None:
+    def _map_of(self, outputs: Outputs, name: str) -> NDArray[np.float32] | None:
+        return outputs["heatmap"][self.info.classes.index(name)] if "heatmap" in outputs else None
+
+    def _require_heatmap(self, wanted: bool | str) -> None:
         if wanted and self.info.tensors.heatmap is None:
             raise BundleError(
                 f"the model '{self.info.name}' has no heat map in it",
                 hint="Predict without heat maps, or export it again.",
+            )
+        if isinstance(wanted, str) and wanted not in self.info.classes:
+            raise ConfigError(
+                f"the model has no class '{wanted}'", hint=did_you_mean(wanted, self.info.classes)
             )
 
 

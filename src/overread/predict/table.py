@@ -1,43 +1,61 @@
-"""Predictions to a CSV or JSON Lines file, row by row, so that a stopped run can go on."""
+"""Predictions to a CSV, JSON Lines or Parquet file, so that a stopped run can go on."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from overread.errors import ConfigError, DataError
-from overread.files import write_text
+from overread.files import atomic_path
 from overread.predict.prediction import Prediction
 
-SUFFIXES = (".csv", ".jsonl")
+if TYPE_CHECKING:
+    from overread.predict.parquet import ParquetFile
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
 FIXED = ("path", "status", "label", "probability", "reason", "ood_score")
 MODEL = "model_sha256"
 
 
-class PredictionFile:
-    """An open table of predictions; `done` holds the paths that it had already.
+def open_table(path: Path, classes: Sequence[str], sha256: str) -> PredictionFile | ParquetFile:
+    """The table at `path`, of the kind that its suffix says; goes on with one that exists.
 
-    Rows cut short by a crash are dropped at opening. Raises ConfigError for another suffix,
-    DataError when the file was made with another model or is no such table.
+    Raises ConfigError for an unknown suffix or where pyarrow is missing, DataError when the file
+    was made with another model or is no such table.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        known = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        raise ConfigError(f"is {path.name!r}", where="--out", hint=f"End it in {known}.")
+    if path.suffix.lower() == ".parquet":
+        from overread.predict.parquet import ParquetFile
+
+        return ParquetFile(path, classes, sha256)
+    return PredictionFile(path, classes, sha256)
+
+
+class PredictionFile:
+    """An open .csv or .jsonl table of predictions; `done` holds the paths that it had already.
+
+    Rows cut short by a crash are dropped at opening. Memory does not grow with the rows, but for
+    their paths. Raises DataError when the file was made with another model or is no such table.
     """
 
     def __init__(self, path: Path, classes: Iterable[str], sha256: str) -> None:
-        if path.suffix.lower() not in SUFFIXES:
-            raise ConfigError(
-                f"is {path.name!r}", where="--out", hint=f"End it in {' or '.join(SUFFIXES)}."
-            )
         self.path, self.sha256 = path, sha256
         self.columns = (*FIXED, *(f"p_{name}" for name in classes), MODEL)
         self.is_csv = path.suffix.lower() == ".csv"
-        kept = list(self._kept(path)) if path.exists() else []
-        self.done = {row["path"] for row in kept}
-        # Written whole first: what a crash left half-written must not stay in the middle.
-        write_text(path, "".join([self._head(), *map(self._text, kept)]))
+        self.done: set[str] = set()
+        # Written anew first: what a crash left half-written must not stay in the middle.
+        with atomic_path(path) as fresh, fresh.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(self._head())
+            for row in self.rows() if path.exists() else ():
+                self.done.add(row["path"])
+                stream.write(self._text(row))
         self._stream: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -80,37 +98,36 @@ class PredictionFile:
             return _csv_line([row.get(name) for name in self.columns])
         return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def _kept(self, path: Path) -> Iterator[dict[str, Any]]:
-        """The whole rows of the file as it is."""
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The whole rows of the file as it is, one by one."""
         try:
-            text = path.read_text(encoding="utf-8", errors="surrogateescape")
+            with self.path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+                for row in self._csv_rows(stream) if self.is_csv else _json_rows(stream):
+                    made_with = row[MODEL] if self.is_csv else row.get("model", {}).get("sha256")
+                    if made_with != self.sha256:
+                        raise DataError(
+                            "was made with another model",
+                            where=self.path,
+                            hint="Give another --out, or move the file away.",
+                        )
+                    yield row
         except OSError as error:
-            raise DataError(f"cannot be read ({error.strerror})", where=path) from error
-        rows = self._csv_rows(text) if self.is_csv else _json_rows(text)
-        for row in rows:
-            made_with = row[MODEL] if self.is_csv else row.get("model", {}).get("sha256")
-            if made_with != self.sha256:
-                raise DataError(
-                    "was made with another model",
-                    where=path,
-                    hint="Give another --out, or move the file away.",
-                )
-            yield row
+            raise DataError(f"cannot be read ({error.strerror})", where=self.path) from error
 
-    def _csv_rows(self, text: str) -> Iterator[dict[str, Any]]:
-        reader = csv.reader(io.StringIO(text, newline=""))
+    def _csv_rows(self, stream: IO[str]) -> Iterator[dict[str, Any]]:
+        reader = csv.reader(stream)
         head = tuple(next(reader, []))
-        if self._is_ours(text, head):
+        if head == self.columns:
             yield from self._whole_rows(reader)
-            return
-        if head:
+        elif head and not self._is_cut_head():
             raise DataError(
                 "holds other columns", where=self.path, hint="Give another --out, or move it away."
             )
 
-    def _is_ours(self, text: str, head: tuple[str, ...]) -> bool:
-        """Whether the header is this table's, perhaps cut short by a crash."""
-        return head == self.columns or ("\n" not in text and self._head().startswith(text))
+    def _is_cut_head(self) -> bool:
+        """Whether the file is the beginning of this table's header: a crash at its very start."""
+        head = self._head().encode()
+        return self.path.stat().st_size < len(head) and head.startswith(self.path.read_bytes())
 
     def _whole_rows(self, rows: Iterable[list[str]]) -> Iterator[dict[str, Any]]:
         for values in rows:
@@ -118,8 +135,8 @@ class PredictionFile:
                 yield dict(zip(self.columns, values, strict=True))
 
 
-def _json_rows(text: str) -> Iterator[dict[str, Any]]:
-    for line in text.split("\n"):
+def _json_rows(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
         try:
             row = json.loads(line)
         except ValueError:  # cut short

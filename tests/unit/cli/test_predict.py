@@ -94,7 +94,7 @@ def test_frame_by_frame(place: Path) -> None:
         (("images/red.png", "images"), BundleError, "not a whole model file"),
         (("m.overread", "nowhere"), DataError, "does not exist"),
         (("m.overread", "empty"), DataError, "holds no image"),
-        (("m.overread", "images", "--out", "p.txt"), ConfigError, r"\.csv or \.jsonl"),
+        (("m.overread", "images", "--out", "p.txt"), ConfigError, r"\.csv, \.jsonl or"),
     ],
 )
 def test_refusals(
@@ -125,3 +125,38 @@ def test_wrong_usage_is_exit_code_2(place: Path) -> None:
     assert overread("m.overread").exit_code == 2
     assert overread("m.overread", "images", "--batch-size", "0").exit_code == 2
     assert overread("m.overread", "images", "--frame", "-1").exit_code == 2
+
+
+def test_the_class_to_explain_can_be_asked_for(place: Path) -> None:
+    from PIL import Image
+
+    for name in ("red", "blue"):
+        asked = ("--heatmaps", name, "--heatmap-class", name)
+        assert overread("m.overread", "images/red.png", *asked).exit_code == 0
+        with Image.open(place / name / "red.png") as drawn:
+            assert name in drawn.text["Description"]
+    assert (place / "red/red.png").read_bytes() != (place / "blue/red.png").read_bytes()
+    with pytest.raises(ConfigError, match="Did you mean 'blue'"):
+        CliRunner().invoke(
+            app,
+            ["predict", "m.overread", "images", "--heatmaps", "x", "--heatmap-class", "blu"],
+            catch_exceptions=False,
+        )
+    assert overread("m.overread", "images", "--heatmap-class", "blue").exit_code == 2
+
+
+@pytest.mark.parametrize("engine", ["auto", "onnxruntime", "openvino"])
+def test_every_engine_gives_the_same_answers(place: Path, engine: str) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    result = overread("m.overread", "images", "--json", "--engine", engine)
+    assert result.exit_code == 0
+    labels = [json.loads(line)["label"] for line in result.stdout.splitlines()]
+    assert labels == ["blue", None, "green", "red", "blue", "green", "red"]
+    assert overread("m.overread", "images", "--engine", "tensorrt").exit_code == 2
+
+
+def test_a_parquet_table(place: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert overread("m.overread", "images", "--out", "p.parquet").exit_code == 0
+    assert parquet.read_table(place / "p.parquet").num_rows == 7

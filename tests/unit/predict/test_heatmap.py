@@ -38,6 +38,7 @@ def prediction(heatmap: np.ndarray, pixels: np.ndarray = GREY, path: str = "a/b.
         reason="",
         ood_score=None,
         model={},
+        explained="green",
         scores=np.array([0.05, 0.9, 0.05], np.float32),
         heatmap=heatmap.astype(np.float32),
         picture=pixels,

@@ -12,7 +12,7 @@ from overread.errors import ConfigError, DataError
 from overread.files import read_csv
 from overread.predict.prediction import Prediction
 from overread.predict.predictor import load
-from overread.predict.table import FIXED, PredictionFile
+from overread.predict.table import FIXED, PredictionFile, open_table
 from tiny_bundle import CLASSES, picture, png, write_tiny
 
 ODD = ['a"b,c.png', "two\nlines.png", "图 像.png", "bad.png"]
@@ -95,11 +95,90 @@ def test_another_csv_is_not_overwritten(tmp_path: Path, some: list[Prediction]) 
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"\.csv or \.jsonl"):
-        PredictionFile(tmp_path / "p.xlsx", CLASSES, "0" * 64)
+    with pytest.raises(ConfigError, match=r"\.csv, \.jsonl or \.parquet"):
+        open_table(tmp_path / "p.xlsx", CLASSES, "0" * 64)
 
 
 def test_the_project_reads_its_own_table(tmp_path: Path, some: list[Prediction]) -> None:
     write(tmp_path / "p.csv", some)
     _, rows = read_csv(tmp_path / "p.csv")
     assert [row["path"] for row in rows] == ODD
+
+
+# Parquet
+
+
+def write_parquet(path: Path, some: list[Prediction]) -> set[str]:
+    with open_table(path, CLASSES, sha(some)) as table:
+        done = set(table.done)
+        for prediction in some:
+            if prediction.path not in done:
+                table.write(prediction)
+    return done
+
+
+def test_parquet_holds_what_csv_holds_with_numbers_as_numbers(
+    tmp_path: Path, some: list[Prediction]
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write(tmp_path / "p.csv", some)
+    write_parquet(tmp_path / "p.parquet", some)
+    table = parquet.read_table(tmp_path / "p.parquet")
+    _, rows = read_csv(tmp_path / "p.csv")
+    assert table.column_names == list(rows[0])
+    assert str(table.schema.field("p_red").type) == "double"
+    for ours, text in zip(table.to_pylist(), rows, strict=True):
+        assert {name: "" if v is None else str(v) for name, v in ours.items()} == text
+    assert table.to_pylist()[3]["p_red"] is None
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_parquet_goes_on_after_a_stop_and_after_the_end(
+    tmp_path: Path, some: list[Prediction], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("overread.predict.parquet.ROWS", 1)  # several batches
+    path = tmp_path / "p.parquet"
+    with pytest.raises(KeyboardInterrupt), open_table(path, CLASSES, sha(some)) as table:
+        table.write(some[0])
+        raise KeyboardInterrupt
+    assert not path.exists()
+    assert write_parquet(path, some[:2]) == {ODD[0]}
+    assert write_parquet(path, some) == set(ODD[:2])
+    found = parquet.read_table(path).column("path").to_pylist()
+    assert found == ODD
+    before = path.read_bytes()
+    assert write_parquet(path, some) == set(ODD)
+    assert parquet.read_table(path).column("path").to_pylist() == ODD
+    with pytest.raises(DataError, match="another model"):
+        open_table(path, CLASSES, "0" * 64)
+    path.write_bytes(before[:-9])
+    with pytest.raises(DataError, match="no whole Parquet file"):
+        open_table(path, CLASSES, sha(some))
+
+
+def test_without_pyarrow_the_message_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match=r"overread\[parquet\]"):
+        open_table(tmp_path / "p.parquet", CLASSES, "0" * 64)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_long_table_is_gone_on_with_in_little_memory(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path, sha256 = tmp_path / "p.jsonl", "1" * 64
+    row = {"path": "", "reason": "r" * 500, "model": {"sha256": sha256}}
+    with path.open("w", encoding="utf-8") as stream:
+        for number in range(20_000):
+            stream.write(json.dumps({**row, "path": f"{number}.png"}) + "\n")
+    tracemalloc.start()
+    table = PredictionFile(path, CLASSES, sha256)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(table.done) == 20_000
+    assert peak < path.stat().st_size / 2  # the paths, not the rows

@@ -1,0 +1,99 @@
+"""Engines give the same answers; the faster is taken only when it is clearly faster."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from overread.bundle.format import Tensors
+from overread.errors import BundleError, ConfigError
+from overread.predict import engine as engines
+from overread.predict.engine import fastest
+from overread.predict.predictor import load
+from overread.predict.session import Session
+from tiny_bundle import SIDE, graph, picture, truth, write_tiny
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
+NAMES = ("logits", "probabilities", "features", "heatmap")
+
+
+def test_openvino_gives_every_output_as_onnx_runtime_does() -> None:
+    pytest.importorskip("openvino")
+    ours, theirs = (
+        Session(graph(), Tensors(), engine=name) for name in ("openvino", "onnxruntime")
+    )
+    for count in (1, 5, 2):
+        for wanted in (NAMES, ("heatmap", "logits"), ("probabilities",)):
+            pairs = zip(
+                ours.run(IMAGES[:count], wanted), theirs.run(IMAGES[:count], wanted), strict=True
+            )
+            for a, b in pairs:
+                np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_openvino_may_be_asked_by_several_threads_at_once() -> None:
+    pytest.importorskip("openvino")
+    session = Session(graph(), Tensors(), engine="openvino")
+
+    def ask(number: int) -> np.ndarray:
+        return session.run(IMAGES[number % 5][None], ["probabilities"])[0][0]
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, p in enumerate(pool.map(ask, range(200))):
+            np.testing.assert_allclose(p, truth(IMAGES)[number % 5], atol=1e-4)
+
+
+def test_an_engine_that_is_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "installed", lambda engine: False)
+    with pytest.raises(ConfigError, match=r"overread\[openvino\]"):
+        Session(graph(), Tensors(), engine="openvino")
+
+
+def test_a_graph_that_openvino_cannot_read_is_refused_with_its_version() -> None:
+    pytest.importorskip("openvino")
+    with pytest.raises(BundleError, match="openvino is"):
+        Session(b"garbage", Tensors(), engine="openvino")
+
+
+def test_the_faster_engine_must_be_clearly_faster() -> None:
+    def takes(seconds: float) -> object:
+        return lambda: time.sleep(seconds)
+
+    assert fastest({"onnxruntime": takes(0.03), "openvino": takes(0.01)}) == "openvino"
+    assert fastest({"onnxruntime": takes(0.01), "openvino": takes(0.03)}) == "onnxruntime"
+    assert fastest({"onnxruntime": takes(0.03), "openvino": takes(0.0295)}) == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("images", "quicker", "chosen"),
+    [(10_000, "openvino", "openvino"), (10_000, "onnxruntime", "onnxruntime"),
+     (3, "openvino", "onnxruntime")],
+)  # fmt: skip
+def test_auto_asks_only_when_many_images_are_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int, quicker: str, chosen: str
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("overread.predict.predictor.fastest", lambda timed: quicker)
+    model = load(write_tiny(tmp_path / "m.overread"), engine="auto", images=images)
+    assert model.session.engine == chosen
+    assert model.predict(picture("red")).label == "red"
+
+
+def test_auto_keeps_an_8_bit_model_with_the_engine_it_was_fitted_with(tmp_path: Path) -> None:
+    conversion = {
+        "precision": "int8", "source_sha256": "0" * 64, "on": "validation", "images": 9,
+        "changed": 0.0, "largest": 0.0,
+    }  # fmt: skip
+    path = write_tiny(tmp_path / "m.overread", conversion=conversion)
+    assert load(path, engine="auto", images=10**6).session.engine == "onnxruntime"
+
+
+def test_both_engines_are_really_timed(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    model = load(write_tiny(tmp_path / "m.overread"), engine="auto", images=10**6)
+    assert model.session.engine in ("onnxruntime", "openvino")
+    assert model.predict(picture("blue")).label == "blue"

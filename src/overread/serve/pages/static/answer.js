@@ -81,11 +81,13 @@ export class Card {
       { class: "rest" },
       bars(found, model),
       quality(found),
-      found.case ? feedbackForm(found.case, model.classes, this.id) : null,
+      found.case && found.code !== "unreadable" ? feedbackForm(found.case, model.classes, this.id) : null,
       record(found, model, this.file.name),
       h("p", { class: "note notice", text: () => t("app.notice") }),
     );
-    this.#fill(found.status, head, this.#picture(found, model), rest);
+    const seen = found.code !== "unreadable";
+    this.element.dataset.picture = seen ? "shown" : "none";
+    this.#fill(found.status, head, seen ? this.#picture(found, model) : null, rest);
   }
 
   // Its picture is not needed any more.
@@ -112,7 +114,7 @@ export class Card {
       missing.hidden = false;
     });
     const figure = h("figure", {}, layers);
-    if (found.code !== "unreadable") figure.append(...heatMap(found, model, layers, this.id));
+    figure.append(...heatMap(found, model, layers, this.id));
     return figure;
   }
 }
@@ -212,8 +214,10 @@ function stillPossible(found, model) {
 }
 
 function quality(found) {
-  if (found.code === "unreadable" || found.quality.issues === undefined) return null;
-  const good = found.quality.issues.length === 0;
+  const issues = found.quality.issues ?? [];
+  // What led to a rejection is said above.
+  if (found.code === "unreadable" || issues.includes(found.code)) return null;
+  const good = issues.length === 0;
   const words = () =>
     good
       ? t("quality.good")

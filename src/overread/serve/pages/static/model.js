@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { className, list, number, subject, t } from "./texts.js";
 
 export function scope(model) {
-  const words = { subject: subject(model), classes: list(model.classes.map(className)) };
+  const words = { subject: subject(model, { article: true }), classes: list(model.classes.map(className)) };
   const key = model.multilabel ? "finds" : "reads";
   return words.subject ? t(`intake.${key}`, words) : t(`intake.${key}_any`, words);
 }

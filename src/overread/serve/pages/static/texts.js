@@ -47,7 +47,8 @@ export function className(name) {
   const shown = name.replaceAll("_", " ");
   const key = `class.${shown.toLowerCase()}`;
   const known = catalogues[language][key];
-  return known === undefined ? shown : `${known}（${shown}）`;
+  if (known === undefined || known.toLowerCase() === shown.toLowerCase()) return shown;
+  return language === "zh" ? `${known}（${shown}）` : `${known} (${shown})`;
 }
 
 export function list(names) {

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from overread.errors import ConfigError, DataError
 from overread.files import atomic_path, sha256_file
@@ -42,18 +45,14 @@ def export_cases(cases: Iterable[Case], target: Path) -> int:
     In CSV, texts that a spreadsheet would run as a formula get an apostrophe in front. Returns how
     many there were. Raises ConfigError for another suffix.
     """
-    writers: dict[str, Callable[[TextIO, Iterable[Case]], int]] = {
-        ".csv": _write_csv,
-        ".jsonl": _write_jsonl,
-    }
-    write = writers.get(target.suffix.lower())
-    if write is None:
-        raise ConfigError(
-            f"'{target.name}' is of no known kind", where="--out", hint="Use .csv or .jsonl."
-        )
-    with atomic_path(target, mode=0o600) as path:
-        with path.open("w", encoding="utf-8", newline="") as stream:
-            return write(stream, cases)
+    suffix = target.suffix.lower()
+    if suffix == ".jsonl":
+        return _write(target, (_json(case.to_dict()) + "\n" for case in cases))
+    if suffix == ".csv":
+        return _write(target, map(_csv_row, cases), _csv_line(COLUMNS))
+    raise ConfigError(
+        f"'{target.name}' is of no known kind", where="--out", hint="Use .csv or .jsonl."
+    )
 
 
 def export_labelled(cases: Iterable[Case], images: Path, target: Path) -> Labelled:
@@ -70,24 +69,31 @@ def export_labelled(cases: Iterable[Case], images: Path, target: Path) -> Labell
             where="--out",
             hint=f"Use --out {images / 'labelled.csv'}.",
         )
-    files, latest, counts = kept(folder), {}, dict.fromkeys(("reading", "kept", "altered"), 0)
-    readings: dict[str, set[str]] = {}
+    files, left_out = kept(folder), Counter[str]()
+    read: dict[Path, list[Case]] = {}
     classes: set[str] = set()
     for case in cases:
         classes.update(case.probabilities)
         path = files.get(case.image_sha256)
         why = _left_out(case, path)
-        if why or path is None:
-            counts[why] += 1
-            continue
-        latest[path] = case
-        readings.setdefault(case.image_sha256, set()).update(f.reading for f in case.feedback)
-    if not latest:
-        raise DataError(_none_of(counts), where=images, hint=NEEDS)
-    rows = [_labelled_row(path.relative_to(base), case, classes) for path, case in latest.items()]
-    _write_manifest(target, sorted(rows))
-    disputed = sum(len(said - {""}) > 1 for said in readings.values())
-    return Labelled(len(rows), counts["reading"], counts["kept"], counts["altered"], disputed)
+        left_out[why] += 1
+        if path and not why:
+            read.setdefault(path, []).append(case)
+    if not read:
+        raise DataError(_none_of(left_out), where=images, hint=NEEDS)
+    rows = [
+        _labelled_row(path.relative_to(base), max(several, key=_read_at), classes)
+        for path, several in sorted(read.items())
+    ]
+    _write(target, map(_csv_line, rows), _csv_line(LABELLED))
+    disputed = sum(len(_readings(several)) > 1 for several in read.values())
+    return Labelled(
+        images=len(rows),
+        without_reading=left_out["unread"],
+        not_kept=left_out["not kept"],
+        altered=left_out["altered"],
+        disputed=disputed,
+    )
 
 
 NEEDS = (
@@ -101,36 +107,54 @@ def harmless(cell: object) -> object:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
-def _write_csv(stream: TextIO, cases: Iterable[Case]) -> int:
-    writer, count = csv.writer(stream, lineterminator="\n"), 0
-    writer.writerow(COLUMNS)
-    for count, case in enumerate(cases, start=1):
-        row = {**case.to_dict(), "reading": case.reading}
-        writer.writerow([harmless(_cell(row[name])) for name in COLUMNS])
+def _write(target: Path, lines: Iterable[str], head: str = "") -> int:
+    """Write `head` and `lines`, one by one; how many lines there were."""
+    count = 0
+    with (
+        atomic_path(target, mode=0o600) as path,
+        path.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        stream.write(head)
+        for line in lines:
+            stream.write(line)
+            count += 1
     return count
+
+
+def _csv_line(cells: Sequence[object]) -> str:
+    text = io.StringIO(newline="")
+    # The writer quotes a line end within a cell only where it is one of the table's own.
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue()
+
+
+def _csv_row(case: Case) -> str:
+    row = {**case.to_dict(), "reading": case.reading}
+    return _csv_line([harmless(_cell(row[name])) for name in COLUMNS])
 
 
 def _cell(value: Any) -> object:
-    return value if value is None or isinstance(value, str | float | int) else _line(value)
+    return value if value is None or isinstance(value, str | float | int) else _json(value)
 
 
-def _write_jsonl(stream: TextIO, cases: Iterable[Case]) -> int:
-    count = 0
-    for count, case in enumerate(cases, start=1):
-        stream.write(_line(case.to_dict()) + "\n")
-    return count
-
-
-def _line(value: Any) -> str:
+def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _left_out(case: Case, path: Path | None) -> str:
     if not case.reading:
-        return "reading"
+        return "unread"
     if path is None:
-        return "kept"
+        return "not kept"
     return "" if sha256_file(path) == case.image_sha256 else "altered"
+
+
+def _read_at(case: Case) -> datetime:
+    return max(said.time for said in case.feedback if said.reading)
+
+
+def _readings(cases: Iterable[Case]) -> set[str]:
+    return {said.reading for case in cases for said in case.feedback if said.reading}
 
 
 def _labelled_row(path: Path, case: Case, classes: set[str]) -> tuple[object, ...]:
@@ -141,15 +165,9 @@ def _labelled_row(path: Path, case: Case, classes: set[str]) -> tuple[object, ..
     return path.as_posix(), label, case.id, said, case.status
 
 
-def _write_manifest(target: Path, rows: list[tuple[object, ...]]) -> None:
-    with atomic_path(target, mode=0o600) as path:
-        with path.open("w", encoding="utf-8", newline="") as stream:
-            csv.writer(stream, lineterminator="\n").writerows([LABELLED, *rows])
-
-
-def _none_of(counts: dict[str, int]) -> str:
+def _none_of(left_out: Counter[str]) -> str:
     return (
-        f"of {sum(counts.values())} cases, {counts['reading']} have no reading, the images of "
-        f"{counts['kept']} are not there and those of {counts['altered']} were altered: "
+        f"of {left_out.total()} cases, {left_out['unread']} have no reading, the images of "
+        f"{left_out['not kept']} are not there and those of {left_out['altered']} were altered: "
         "nothing is left to label"
     )

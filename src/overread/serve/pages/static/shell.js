@@ -2,9 +2,10 @@
 
 import { Trouble } from "./api.js";
 import { find, h } from "./dom.js";
-import { currentLanguage, setLanguage, t } from "./texts.js";
+import { bind, currentLanguage, setLanguage, t } from "./texts.js";
 
 export function openSwitch() {
+  bind(document.body, () => (document.title = t(document.body.dataset.title)));
   for (const input of document.querySelectorAll("#languages input")) {
     input.checked = input.value === currentLanguage();
     input.addEventListener("change", () => setLanguage(input.value));

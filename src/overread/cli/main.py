@@ -16,9 +16,12 @@ from overread.errors import OverreadError
 
 COMMANDS: tuple[str, ...] = (
     "audit",
+    "cases",
     "compare",
     "demo",
     "evaluate",
+    "export",
+    "keys",
     "phantom",
     "predict",
     "recipes",
@@ -55,9 +58,13 @@ def main(
     """Research software, not a medical device."""
 
 
-# Each command is the function of the same name in the module of the same name.
+# Each command is the function, or the group, of the same name in the module of the same name.
 for _name in COMMANDS:
-    app.command(_name)(getattr(importlib.import_module(f"overread.cli.{_name}"), _name))
+    _found = getattr(importlib.import_module(f"overread.cli.{_name}"), _name)
+    if isinstance(_found, typer.Typer):
+        app.add_typer(_found, name=_name, no_args_is_help=True)
+    else:
+        app.command(_name)(_found)
 
 
 def run() -> None:

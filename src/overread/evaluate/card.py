@@ -6,7 +6,7 @@ as "author must supply"; nothing is invented.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,13 @@ def write_cards(run: Path) -> tuple[str, str]:
     write_text(files.folder / "card.md", english)
     write_text(files.folder / "card.zh.md", chinese)
     return english, chinese
+
+
+def with_note(card: str, language: str, note: Iterable[Said]) -> str:
+    """The card (Markdown) with sentences set under its title."""
+    texts = load_texts(Path(__file__).parent / "texts")
+    title, _, rest = card.partition("\n\n")
+    return f"{title}\n\n> {' '.join(texts.plain(language, said) for said in note)}\n\n{rest}"
 
 
 def card_text(files: RunFiles, texts: Texts, language: str) -> str:

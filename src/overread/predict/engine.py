@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -33,8 +34,8 @@ class Opened:
     run: Callable[[NDArray[np.uint8], Sequence[str]], Outputs]
 
 
-def open_graph(onnx: bytes, outputs: Sequence[str], engine: Engine, threads: int) -> Opened:
-    """Load a graph whose outputs are named `outputs`, in their order.
+def open_graph(onnx: bytes | Path, outputs: Sequence[str], engine: Engine, threads: int) -> Opened:
+    """Load a graph, ONNX bytes or a file, whose outputs are named `outputs`, in their order.
 
     Raises BundleError when it cannot be loaded, ConfigError when the engine is not installed.
     """
@@ -54,7 +55,7 @@ def unloadable(error: Exception, engine: Engine) -> BundleError:
     )
 
 
-def _onnxruntime(onnx: bytes, outputs: Sequence[str], threads: int) -> Opened:
+def _onnxruntime(onnx: bytes | Path, outputs: Sequence[str], threads: int) -> Opened:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -72,7 +73,7 @@ def _onnxruntime(onnx: bytes, outputs: Sequence[str], threads: int) -> Opened:
     return Opened(names, run)
 
 
-def _openvino(onnx: bytes, outputs: Sequence[str], threads: int) -> Opened:
+def _openvino(onnx: bytes | Path, outputs: Sequence[str], threads: int) -> Opened:
     if not installed("openvino"):
         raise ConfigError(
             "OpenVINO is not installed",
@@ -102,7 +103,7 @@ def _openvino(onnx: bytes, outputs: Sequence[str], threads: int) -> Opened:
     return Opened(names, run)
 
 
-ENGINES: dict[Engine, Callable[[bytes, Sequence[str], int], Opened]] = {
+ENGINES: dict[Engine, Callable[[bytes | Path, Sequence[str], int], Opened]] = {
     "onnxruntime": _onnxruntime,
     "openvino": _openvino,
 }

@@ -24,7 +24,7 @@ from overread.predict.outliers import synthetic_outliers
 from overread.predict.pixels import describe_pixels
 from overread.predict.quality import fit_limits, measure
 from overread.train.data import Part
-from overread.train.infer import predict_features, predict_logits
+from overread.train.infer import Answers
 from overread.train.models import Classifier
 
 # Images that the gate is fitted on: enough for its statistics, and no long wait.
@@ -45,7 +45,7 @@ class Decisions:
 
 
 def settle(
-    model: Classifier,
+    model: Classifier | Answers,
     train: Part,
     val: Part,
     classes: Sequence[str],
@@ -58,16 +58,17 @@ def settle(
     `train` and `val` hold images prepared as for prediction; `classes` are those of the
     network's outputs; `confidence` is the recipe's own threshold, if it states one.
     """
-    logits = predict_logits(model, val.images.take(np.arange(len(val))))
+    answers = model if isinstance(model, Answers) else Answers.of(model)
+    logits = answers.logits(val.images.take(np.arange(len(val))))
     groups = [record.group for record in val.records]
     calibration = fit_calibration(logits, val.targets, groups)
-    table = _table(calibration.apply(logits), val, classes, multilabel=model.multilabel)
+    table = _table(calibration.apply(logits), val, classes, multilabel=answers.multilabel)
     return Decisions(
         calibration=calibration,
         operating_point=_operating_point(table, confidence),
         conformal=_conformal(table),
         quality=_quality(train, val),
-        gate=_gate(model, train, val, seed),
+        gate=_gate(answers, train, val, seed),
     )
 
 
@@ -129,7 +130,7 @@ def _quality(*parts: Part) -> QualityLimits:
     return fit_limits(measured)
 
 
-def _gate(model: Classifier, train: Part, val: Part, seed: int) -> tuple[Gate, Ood] | None:
+def _gate(answers: Answers, train: Part, val: Part, seed: int) -> tuple[Gate, Ood] | None:
     rng = np.random.default_rng(seed)
     chosen = [_some(part, GATE_IMAGES // 2, rng) for part in (train, val)]
     images = np.concatenate(
@@ -146,12 +147,12 @@ def _gate(model: Classifier, train: Part, val: Part, seed: int) -> tuple[Gate, O
     made = synthetic_outliers(images[origins], seed)
     strange = np.concatenate(list(made.values()))
     outliers = Outliers(
-        views=_views(model, strange),
+        views=_views(answers, strange),
         kinds=np.repeat(list(made), len(origins)),
         origins=np.tile(origins, len(made)),
     )
     held_out = np.arange(len(images)) >= len(chosen[0])
-    return fit_gate(_views(model, images), groups, outliers, held_out=held_out, seed=seed)
+    return fit_gate(_views(answers, images), groups, outliers, held_out=held_out, seed=seed)
 
 
 def _some(part: Part, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -159,5 +160,5 @@ def _some(part: Part, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.sort(rng.choice(len(part), min(most, len(part)), replace=False))
 
 
-def _views(model: Classifier, images: NDArray[np.uint8]) -> Views:
-    return Views(pixels=describe_pixels(images), features=predict_features(model, images))
+def _views(answers: Answers, images: NDArray[np.uint8]) -> Views:
+    return Views(pixels=describe_pixels(images), features=answers.features(images))

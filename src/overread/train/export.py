@@ -22,6 +22,8 @@ from overread.train.gradcam import cam_module
 from overread.train.graph import OUTPUTS, Deployed
 from overread.train.models import Classifier
 
+Method = Literal["grad-cam", "hires-cam"]
+
 # Read by ONNX Runtime since 1.14 and by OpenVINO since 2023; newer ones bring nothing needed here.
 OPSET = 18
 
@@ -32,7 +34,7 @@ def export_classifier(
     calibration: Calibration,
     path: Path | None = None,
     *,
-    heatmap: Literal["grad-cam", "hires-cam"] | None = "grad-cam",
+    heatmap: Method | None = "grad-cam",
 ) -> bytes:
     """The graph of `model` (a `Classifier`) as ONNX bytes, also written to `path` if given.
 
@@ -40,23 +42,31 @@ def export_classifier(
     `heatmap` None leaves that output out. `model` is not changed. Raises BundleError when the
     network cannot be expressed in ONNX, ConfigError for a head that Grad-CAM does not know.
     """
-    network = copy.deepcopy(model).float().cpu().eval()
-    cam = cam_module(network, hires=heatmap == "hires-cam") if heatmap else None
-    deployed = Deployed(network, calibration, cam).eval()
-    data = _to_onnx(deployed, (spec.height, spec.width), OUTPUTS[: 4 if heatmap else 3])
+    whole = deployed(model, calibration, heatmap)
+    data = _to_onnx(whole, example(spec), OUTPUTS[: 4 if heatmap else 3])
     if path is not None:
         write_bytes(path, data)
     return data
 
 
-def _to_onnx(deployed: Deployed, size: tuple[int, int], outputs: tuple[str, ...]) -> bytes:
-    # Two rows: a batch of one would be taken for a constant.
-    example: Tensor = torch.zeros((2, *size, 3), dtype=torch.uint8)
+def deployed(model: Classifier, calibration: Calibration, heatmap: Method | None) -> Deployed:
+    """A copy of `model` with all that goes into its graph, on the CPU, in evaluation mode."""
+    network = copy.deepcopy(model).float().cpu().eval()
+    cam = cam_module(network, hires=heatmap == "hires-cam") if heatmap else None
+    return Deployed(network, calibration, cam).eval()
+
+
+def example(spec: PreprocessSpec) -> Tensor:
+    """An input to trace with. Two rows: a batch of one would be taken for a constant."""
+    return torch.zeros((2, spec.height, spec.width, 3), dtype=torch.uint8)
+
+
+def _to_onnx(whole: Deployed, given: Tensor, outputs: tuple[str, ...]) -> bytes:
     try:
         with _quietly(), torch.no_grad():
             program = torch.onnx.export(
-                deployed,
-                (example,),
+                whole,
+                (given,),
                 dynamo=True,
                 input_names=["image"],
                 output_names=list(outputs),

@@ -114,7 +114,7 @@ def build(run: Path, manifest: Manifest, plan: Plan) -> Built:
     session = Session(onnx, info.tensors)
     images = golden["image"].astype(np.uint8, copy=False)
     (golden["probabilities"],) = session.run(images, [info.tensors.probabilities])
-    info = info.model_copy(update={"heatmap": Heatmap(scale=_heatmap_scale(session, info, val))})
+    info = info.model_copy(update={"heatmap": Heatmap(scale=heatmap_scale(session, info, val))})
     gate = None if decisions.gate is None else decisions.gate[0].arrays()
     return Built(info, onnx, golden, gate)
 
@@ -131,7 +131,7 @@ def _part(run: Path, manifest: Manifest, plan: Plan, split: str) -> Part:
     )
 
 
-def _heatmap_scale(session: Session, info: BundleInfo, val: Part) -> float:
+def heatmap_scale(session: Session, info: BundleInfo, val: Part) -> float:
     """Full strength of the heat map: that of the clearest validation images."""
     maxima: list[float] = []
     for start in range(0, min(SCALE_IMAGES, len(val)), 16):

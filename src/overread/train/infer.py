@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,6 +13,25 @@ from torch import Tensor, nn
 
 from overread.train.models import Classifier
 from overread.train.precision import Name, autocast
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A network as functions of images (n, H, W, 3) uint8, whatever runs it.
+
+    `logits` gives (n, K) uncalibrated ones, `features` (n, C) means of the Grad-CAM map.
+    """
+
+    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    features: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    multilabel: bool
+
+    @classmethod
+    def of(cls, model: Classifier) -> Answers:
+        """Those of a network in PyTorch."""
+        return cls(
+            partial(predict_logits, model), partial(predict_features, model), model.multilabel
+        )
 
 
 def predict_logits(

@@ -3,6 +3,10 @@
 Split conformal prediction (Vovk 2013, arXiv 1209.2673) on 1 - p(true class), one threshold a class,
 from the validation part. Several images of one group count as one vote together, which keeps the
 promise for an image of a new patient (Lee, Barber and Willett 2023, arXiv 2306.06342).
+
+A class with too few groups for a promise of its own shares in that of all classes together, as the
+"null cluster" of Ding et al. 2023 (arXiv 2306.09335): to put it into every set instead would keep
+a promise that nobody can use, for then no set has one member and nothing is ever answered.
 """
 
 from __future__ import annotations
@@ -27,12 +31,34 @@ def conformal_quantiles(
 ) -> dict[str, float]:
     """Each class's largest 1 - p at which it still joins the set: 0..1, by class name.
 
-    `probabilities` and `truth` (n, K), of validation images; `groups` (n,). A class with too few
-    groups for the promise gets 1: it is in every set.
+    `probabilities` and `truth` (n, K), of validation images; `groups` (n,). The classes that
+    `too_few` names get the quantile of all classes' images together; 1 (in every set) where these
+    are too few as well.
     """
-    names = np.asarray(groups, dtype=str)
+    names, level = np.asarray(groups, dtype=str), 1 - missed
+    image, column = np.nonzero(truth)
+    together = _quantile(1 - probabilities[image, column], names[image], level)
+    few = too_few(truth, groups, classes, missed=missed)
     columns = zip(classes, probabilities.T, truth.T, strict=True)
-    return {name: _quantile(1 - p[y], names[y], 1 - missed) for name, p, y in columns}
+    return {
+        name: together if name in few else _quantile(1 - p[y], names[y], level)
+        for name, p, y in columns
+    }
+
+
+def too_few(
+    truth: Bools, groups: Sequence[str], classes: Sequence[str], *, missed: float = MISSED
+) -> tuple[str, ...]:
+    """The classes that have too few groups for a promise of their own."""
+    names = np.asarray(groups, dtype=str)
+    counts = [len(np.unique(names[column])) for column in truth.T]
+    return tuple(
+        name for name, count in zip(classes, counts, strict=True) if not _enough(1 - missed, count)
+    )
+
+
+def _enough(level: float, groups: int) -> bool:
+    return level <= groups / (groups + 1) + 1e-12
 
 
 def _quantile(scores: Floats, groups: NDArray[np.str_], level: float) -> float:
@@ -42,7 +68,7 @@ def _quantile(scores: Floats, groups: NDArray[np.str_], level: float) -> float:
     promise far more than was asked.
     """
     _, place, size = np.unique(groups, return_inverse=True, return_counts=True)
-    if level > len(size) / (len(size) + 1) + 1e-12:
+    if not _enough(level, len(size)):
         return 1.0
     order = np.argsort(scores, kind="stable")
     mass = 1 / size[place][order] / (len(size) + 1)

@@ -16,6 +16,7 @@ from overread.evaluate.intervals import (
     LEVEL,
     UNDEFINED,
     Estimate,
+    Z,
     proportion,
     score_interval,
 )
@@ -23,7 +24,12 @@ from overread.evaluate.limits import Limits
 from overread.evaluate.metrics import Counts
 from overread.evaluate.predictions import PredictionTable
 from overread.evaluate.ranking import GroupRanking
-from overread.evaluate.reliability import bin_moments, forecasts, squared_error
+from overread.evaluate.reliability import (
+    bin_moments,
+    forecasts,
+    squared_error,
+    squared_error_noise,
+)
 from overread.evaluate.resample import Groups, group_counts, group_rows
 
 Floats = NDArray[np.float64]
@@ -172,9 +178,7 @@ def with_intervals(
         ),
         "nll": _loss(sample, "nll"),
         "brier": _loss(sample, "brier"),
-        "ece": calibration_error(
-            float(value["squared_ece"]), drawn["squared_ece"], len(sample.truth)
-        ),
+        "ece": calibration_error(float(value["squared_ece"]), sample),
     }
     for name in BOUNDED:
         found[name] = _bounded(name, value[name], drawn[name], limits)
@@ -238,19 +242,24 @@ def positive_mean(sums: Floats, sizes: Floats, limit: float) -> Estimate:
     return Estimate(value, float(low), float(min(high, max(limit, value))))
 
 
-def calibration_error(squared: float, drawn: Floats, n: float) -> Estimate:
-    """Root of the debiased squared error, with percentiles of the resamples.
+def calibration_error(squared: float, sample: Sample) -> Estimate:
+    """Root of the debiased squared error, with a score interval.
 
-    A resample adds its own noise to the squared error; the resamples are moved back by it.
+    The interval holds every true error from which what was found is at most Z deviations away, the
+    deviation taken at that error (as Wilson's for a proportion). It grows with the error, so one
+    taken at the estimate is too narrow above it; and resamples add their own noise to the squared
+    error, so their percentiles are too wide (see Sun et al. 2024, arXiv 2408.08998).
     """
     if not np.isfinite(squared):
         return UNDEFINED
-    moved = drawn - (np.nanmean(drawn) - squared)
-    ends = np.nanpercentile(moved, [50 - 50 * LEVEL, 50 + 50 * LEVEL])
-    low, high = np.sqrt(np.clip(ends, 0.0, 1.0))
+    noise = [squared_error_noise(moments.sum(axis=0)) for moments in sample.moments]
+    a, b = np.mean(noise, axis=0) / len(noise)
+    centre = squared + 2 * Z**2 * a
+    reach = np.sqrt(max((2 * Z**2 * a) ** 2 + 4 * Z**2 * a * squared + 2 * Z**2 * b, 0.0))
+    low, high = np.sqrt(np.clip([centre - reach, centre + reach], 0.0, 1.0))
     value = float(np.sqrt(max(squared, 0.0)))
     if high - low < 1e-9:
-        low, high = score_interval(min(value, 1.0), n)
+        low, high = score_interval(min(value, 1.0), len(sample.truth))
     return Estimate(value, float(min(low, value)), float(max(high, value)))
 
 
@@ -266,9 +275,7 @@ def averaged(
     limits = Limits.of(sample.truth, sample.right, sample.groups)
     names = ("accuracy", *BOUNDED)
     found = {name: _bounded(name, value[name], drawn[name], limits) for name in names}
-    found["ece"] = calibration_error(
-        float(value["squared_ece"]), drawn["squared_ece"], len(sample.truth)
-    )
+    found["ece"] = calibration_error(float(value["squared_ece"]), sample)
     for name in LOSS_LIMIT:
         low, high = np.percentile(drawn[name], [50 - 50 * LEVEL, 50 + 50 * LEVEL])
         found[name] = Estimate(float(value[name]), float(low), float(high))

@@ -53,13 +53,26 @@ def bin_moments(confidence: Floats, outcome: Floats, groups: Groups) -> Floats:
 
 def squared_error(moments: Floats) -> Floats:
     """Debiased squared calibration error (...,) from summed moments (..., bins * 5); may be < 0."""
+    size, gap, noise = _bins(moments)
+    return ratio((size * (gap**2 - noise)).sum(axis=-1), size.sum(axis=-1))
+
+
+def squared_error_noise(moments: Floats) -> tuple[float, float]:
+    """What the variance of `squared_error` is made of: it is 4 a e + 2 b at a true error e."""
+    size, _, noise = _bins(moments)
+    share = size / size.sum()
+    return float((share**2 * noise).sum()), float((share**2 * noise**2).sum())
+
+
+def _bins(moments: Floats) -> tuple[Floats, Floats, Floats]:
+    """Size, mean gap and the variance of that mean, each (..., bins)."""
     size, gap, gap2, gapsize, size2 = np.split(moments, MOMENTS, axis=-1)
     mean = np.nan_to_num(ratio(gap, size))
     spread = gap2 - 2 * mean * gapsize + mean**2 * size2
     # Groups in the bin are not counted anew in each resample; Kish's number is near enough.
     drawn = np.nan_to_num(ratio(size**2, size2), nan=1.0)
     noise = np.nan_to_num(ratio(spread, size**2)) * np.nan_to_num(ratio(drawn, drawn - 1), nan=1.0)
-    return ratio((size * (mean**2 - noise)).sum(axis=-1), size.sum(axis=-1))
+    return size, mean, noise
 
 
 def reliability_bins(confidence: Floats, outcome: Floats) -> list[dict[str, float | int]]:

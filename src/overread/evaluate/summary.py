@@ -6,14 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from overread.errors import DataError
 from overread.evaluate import curve_points, metrics
+from overread.evaluate.conformal import (
+    MISSED,
+    conformal_quantiles,
+    prediction_set,
+    too_few,
+)
 from overread.evaluate.estimates import Sample, estimate
-from overread.evaluate.intervals import Estimate, proportion
+from overread.evaluate.intervals import Estimate, proportion, tidy
 from overread.evaluate.metrics import Ranking
 from overread.evaluate.predictions import PredictionTable
 from overread.evaluate.reliability import forecasts, reliability_bins
+from overread.evaluate.resample import group_rows
 from overread.evaluate.subgroups import subgroups
 from overread.evaluate.thresholds import confidence, operating_points
 
@@ -53,6 +61,7 @@ def evaluate_table(
         "test": {**judged, "subgroups": plain(by_value)},
         "val": part(val, resamples, seed) if len(val) else None,
         "operating_points": _points(val, test) if len(val) else [],
+        "sets": _sets(val, test) if len(val) and not table.multilabel else None,
         "leak_price": None if leak_price is None else dict(leak_price),
         "test_looks": test_looks,
         "method": {"interval": "95 %, by group", "resamples": resamples, "seed": seed},
@@ -81,6 +90,31 @@ def _points(val: PredictionTable, test: PredictionTable) -> list[dict[str, Any]]
         {**point.to_dict(), "val": plain(point.on(val)), "test": plain(point.on(test))}
         for point in operating_points(val)
     ]
+
+
+def _sets(val: PredictionTable, test: PredictionTable) -> dict[str, Any]:
+    """Conformal sets from the validation part: how often they hold the true class of test images.
+
+    `too_few` names the classes whose promise is that of all classes together.
+    """
+    truth, groups = val.truth(), group_rows(test.groups)
+    limits = conformal_quantiles(val.probabilities, truth, val.groups, val.classes)
+    members = prediction_set(test.probabilities, limits)
+
+    def share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Estimate:
+        return proportion(groups.sum(part & whole), groups.sum(whole))
+
+    one = members.sum(axis=1) == 1
+    columns = zip(limits.items(), members.T, test.truth().T, strict=True)
+    return {
+        "wanted": 1 - MISSED,
+        "single": plain(share(one, np.ones(len(test), dtype=bool))),
+        "too_few": list(too_few(truth, val.groups, val.classes)),
+        "per_class": {
+            name: {"limit": tidy(limit), "coverage": plain(share(inside, true))}
+            for (name, limit), inside, true in columns
+        },
+    }
 
 
 def plain(found: Any) -> Any:

@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test lint types imports light docs ci system bench clean
+.PHONY: setup demo demo-stop test lint types imports light docs ci system bench clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	@$(BIN)/overread demo --out demo-run
+
+# Ends the page that `make demo` left running; fails if there is none.
+demo-stop:
+	@$(PY) -c "import json, os; os.kill(json.load(open('demo-run/page.json'))['pid'], 15)"
 
 test: setup
 	$(PY) -m pytest -q -n auto --dist loadfile $(PYTEST_ARGS)

@@ -25,10 +25,16 @@ def cli_page() -> str:
     lines = ["# Commands", "", "Made from the program by `make docs`."]
     for name in COMMANDS:
         command = group.commands[name]  # type: ignore[attr-defined]
-        lines += ["", f"## overread {name}", "", *_paragraphs(command.help or "")]
-        rows = [_row(parameter) for parameter in command.params if parameter.name != "help"]
-        lines += ["", "| | | default |", "|---|---|---|", *rows]
+        lines += _command(f"## overread {name}", command)
+        for part, own in getattr(command, "commands", {}).items():
+            lines += _command(f"### overread {name} {part}", own)
     return "\n".join(lines) + "\n"
+
+
+def _command(title: str, command: Any) -> list[str]:
+    lines = ["", title, "", *_paragraphs(command.help or "")]
+    rows = [_row(parameter) for parameter in command.params if parameter.name != "help"]
+    return [*lines, "", "| | | default |", "|---|---|---|", *rows] if rows else lines
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from overread import __version__
@@ -30,9 +31,11 @@ def test_every_designed_command_is_there_and_has_help() -> None:
 
 
 def test_every_command_prints_json_on_demand() -> None:
+    group = typer.main.get_command(main.app)
     for name in main.COMMANDS:
-        if name != "serve":
-            assert "--json" in CliRunner().invoke(main.app, [name, "--help"]).output, name
+        parts = getattr(group.commands[name], "commands", {})  # type: ignore[attr-defined]
+        for words in [[name, part] for part in parts] or [[name]]:
+            assert "--json" in CliRunner().invoke(main.app, [*words, "--help"]).output, words
 
 
 def test_version_and_module_entry() -> None:

@@ -74,6 +74,12 @@ class Database:
             ) from error
 
 
+def database_url(given: str | None = None) -> str:
+    """The address `given`, or that of the case log of one person's own computer."""
+    home = Path(os.environ.get("OVERREAD_HOME") or Path.home() / ".overread")
+    return given or f"sqlite:///{home / 'cases.sqlite'}"
+
+
 def open_database(url: str, *, create: bool = True) -> Database:
     """Connect to `url`; a plain path is a SQLite file, made (mode 0600) if `create`."""
     parsed = _parse(url)

@@ -78,7 +78,8 @@ def keys_used() -> set[str]:
         built = set(re.findall(r"`([a-z_]+)\.\$\{", text)) & SECTIONS
         assert built <= FAMILIES.keys(), "a family of keys that no test knows"
     for text in TEMPLATES.values():
-        used |= set(re.findall(r'data-t(?:-label|itle)?="([a-z_.]+)"', text))
+        used |= set(re.findall(r'data-t(?:-label)?="([a-z_.]+)"', text))
+        used |= set(re.findall(r"block title %}([a-z.]+){%", text))
     # Which of two is shown depends on the server's settings.
     used |= {"intake.kept", "intake.not_kept"}
     used |= {f"{name}.{end}" for name, ends in FAMILIES.items() for end in ends}

@@ -174,13 +174,16 @@ function clear() {
 }
 
 function openRecordsForPrint() {
-  let opened = [];
+  const opened = new Set();
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details.record:not([open])")];
-    for (const details of opened) details.open = true;
+    for (const details of document.querySelectorAll("details.record:not([open])")) {
+      details.open = true;
+      opened.add(details);
+    }
   });
   addEventListener("afterprint", () => {
     for (const details of opened) details.open = false;
+    opened.clear();
   });
 }
 

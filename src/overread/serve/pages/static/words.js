@@ -4,6 +4,8 @@ import { className, limit, list, number, percent, subject, t } from "./texts.js"
 
 // Fewer test cases than this give no share worth a sentence of its own.
 export const FEW = 30;
+// 100 * 0.97 is a little more than 97.
+const TINY = 1e-9;
 const QUALITY = ["too_small", "blank", "blurred", "too_dark", "too_bright"];
 
 export function headline(found, model) {
@@ -80,9 +82,9 @@ function figure(key, estimate, values = {}) {
 
 // Shares as cases in a hundred; the interval is never made narrower by rounding.
 function counted({ value, ci95, n }) {
-  const [low, high] = ci95;
   const rounded = value < 1 ? Math.min(99, Math.round(100 * value)) : 100;
-  return { value: rounded, low: Math.floor(100 * low), high: Math.ceil(100 * high), n };
+  const [low, high] = [Math.floor(100 * ci95[0] + TINY), Math.ceil(100 * ci95[1] - TINY)];
+  return { value: rounded, low, high, n };
 }
 
 function possible(found, model) {

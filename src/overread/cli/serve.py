@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from overread.cli.output import JsonFlag, complain, console, print_json
+from overread.files import SCHEMA_VERSION
 
 
 def serve(
@@ -16,7 +17,10 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 finds a free one.")] = 8000,
     database: Annotated[
         str | None,
-        typer.Option(help="Case log: sqlite:///FILE, postgresql://...; none keeps no log."),
+        typer.Option(
+            envvar="OVERREAD_DATABASE",
+            help="Case log: sqlite:///FILE, postgresql://...; none keeps no log.",
+        ),
     ] = None,
     log_required: Annotated[
         bool, typer.Option("--log-required", help="Give no answer whose case was not stored.")
@@ -83,7 +87,8 @@ def serve(
 
     def ready(address: str) -> None:
         if json:
-            print_json({"address": address, "models": [str(path) for path in models]}, indent=None)
+            names = [str(path) for path in models]
+            print_json({"schema_version": SCHEMA_VERSION, "address": address, "models": names})
         else:
             console.print(f"The page is at {address} (Ctrl-C ends it)", markup=False)
             console.print("Research software, not a medical device.")

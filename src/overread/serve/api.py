@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from overread.predict.predictor import Predictor
 from overread.serve.answering import Answering, Wanted
+from overread.serve.keeping import Keeper
 from overread.serve.problems import MEDIA_TYPE as PROBLEM
 from overread.serve.record import Record
 from overread.serve.schemas import (
@@ -108,6 +110,9 @@ async def predict(
         if record is not None:
             kept = await record.keep(judged, request.state.caller.user)
             rows = [{**row, "case": case} for row, case in zip(rows, kept, strict=True)]
+        keeper: Keeper | None = request.app.state.keeper
+        if keeper is not None:
+            await run_in_threadpool(keeper.keep, [upload.data for upload in uploads])
     return _json({"model": answering.registry.get(name).model, "predictions": rows})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,8 +18,10 @@ from overread.serve.access import Access
 from overread.serve.answering import Answering
 from overread.serve.api import api
 from overread.serve.case_api import case_api
+from overread.serve.cases.database import database_url
 from overread.serve.cases.log import CaseLog, open_case_log
 from overread.serve.guard import Guard
+from overread.serve.keeping import keeper_of
 from overread.serve.pages.routes import page_router
 from overread.serve.problems import handle
 from overread.serve.record import Record
@@ -41,13 +42,15 @@ def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEF
     answering = Answering(registry, settings, telemetry)
     log = _open_log(settings)
     record = None if log is None else Record(log, telemetry, required=settings.log_required)
-    access = Access(settings, log)
+    access, keeper = Access(settings, log), keeper_of(settings, telemetry)
 
     def close() -> None:
         access.close()
         answering.close()
         if record is not None:
             record.close()
+        if keeper is not None:
+            keeper.close()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -65,7 +68,7 @@ def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEF
     )
     app.state.registry, app.state.settings = registry, settings
     app.state.answering, app.state.telemetry = answering, telemetry
-    app.state.record, app.state.log = record, log
+    app.state.record, app.state.log, app.state.keeper = record, log, keeper
     app.include_router(api)
     app.include_router(case_api)
     app.include_router(page_router())
@@ -79,10 +82,4 @@ def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEF
 def _open_log(settings: ServeSettings) -> CaseLog | None:
     if settings.database == "none":
         return None
-    return open_case_log(settings.database or default_database())
-
-
-def default_database() -> str:
-    """The case log of one person's own computer."""
-    home = Path(os.environ.get("OVERREAD_HOME") or Path.home() / ".overread")
-    return f"sqlite:///{home / 'cases.sqlite'}"
+    return open_case_log(database_url(settings.database))

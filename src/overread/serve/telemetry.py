@@ -49,6 +49,9 @@ class Telemetry:
             registry=own,
         )
         self.logged = Counter("overread_cases_logged", "Cases stored.", registry=own)
+        self.not_kept = Counter(
+            "overread_images_lost", "Images that could not be kept.", registry=own
+        )
         self.lost = Counter("overread_cases_lost", "Cases that were not stored.", registry=own)
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:

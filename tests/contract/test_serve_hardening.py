@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -410,12 +410,9 @@ def test_two_lengths_or_two_hosts_are_no_request(model: Path) -> None:
         ):
             reply = server.raw((HEAD + lines + "\r\n").encode() + b"12345")
             assert reply.startswith(b"HTTP/1.1 400 "), lines
-        try:  # a head without end is not read to its end
-            assert server.raw((HEAD + "X: " + "y" * 10_000_000).encode()).startswith(
-                b"HTTP/1.1 400 "
-            )
-        except ConnectionError:
-            pass
+        with suppress(ConnectionError):  # a head without end is not read to its end
+            reply = server.raw((HEAD + "X: " + "y" * 10_000_000).encode())
+            assert reply.startswith(b"HTTP/1.1 400 ")
 
 
 def test_requests_in_a_row_on_one_connection_are_all_answered(model: Path) -> None:

@@ -1,0 +1,26 @@
+"""Judge any other tool: a CSV with `path,label` and a `p_<class>` column for each class.
+
+python examples/judge_another_tool.py predictions.csv
+
+With a column `group` (patient) the intervals are drawn by it; with `split`, only "test" is judged.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from overread.evaluate.predictions import read_predictions
+from overread.evaluate.summary import evaluate_table
+
+
+def main(table: str) -> None:
+    test = evaluate_table(read_predictions(Path(table)))["test"]
+    print(f"{test['n']} images of {test['groups']} groups")
+    for name in ("accuracy", "balanced_accuracy", "macro_auroc", "ece"):
+        low, high = test[name]["ci95"]
+        print(f"{name:18} {test[name]['value']:.3f} ({low:.3f} to {high:.3f})")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -104,8 +104,9 @@ CHECKS = (
         "images with text burned in", "Check it for names; compare the probe 'text'.",
     ),
     Check(
-        "markers", quality.coloured, 0.0005, "above", "note",
-        "grey images with coloured marks", "A reader's marks give the answer away; crop them.",
+        "markers", quality.marks, 0.0005, "above", "note",
+        "images with marks burned in: colour on grey, or a single L or R",
+        "Marks can give away the answer, or the hospital; crop them or cover them up.",
     ),
     Check(
         "imbalance", None, 5, "above", "warn",

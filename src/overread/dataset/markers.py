@@ -10,6 +10,8 @@ from scipy import ndimage
 
 LETTER_HEIGHT = (5, 30)  # pixels, where the longest side of the image is at most 384
 MOST_SHAPES = 400  # more letter-like shapes than this are speckle, not text
+SIDE_HEIGHT = (9, 30)  # of a single L or R: smaller ones cannot be read
+OUTER = 0.3  # part of each side in which such a letter stands
 
 
 def text_length(grey: NDArray[np.float32]) -> int:
@@ -18,15 +20,74 @@ def text_length(grey: NDArray[np.float32]) -> int:
     A letter is a thin bright shape on a darker ground; a row has like heights, one base line and
     small gaps. 0 when there is none.
     """
-    if min(grey.shape) < 16:
-        return 0
-    stroke = grey - ndimage.grey_opening(grey, size=(9, 9))
-    ink = (stroke > 80) & (grey > 150)
-    shapes, count = ndimage.label(ink, structure=np.ones((3, 3)))
+    shapes, count = ink(grey)
     if count == 0:
         return 0
     boxes = _letter_boxes(shapes, count)
     return 0 if len(boxes) > MOST_SHAPES else _longest_row(boxes)
+
+
+def side_letters(grey: NDArray[np.float32]) -> int:
+    """How many single letters L or R, as radiographers put them to tell left from right, stand in
+    the outer parts of an (h, w) image of brightness 0 to 255."""
+    shapes, count = ink(grey)
+    if not 0 < count <= MOST_SHAPES:
+        return 0
+    boxes = ndimage.find_objects(shapes)
+    return sum(
+        _stands_alone(boxes, number, grey.shape) and _is_l_or_r(shapes[box] == number + 1)
+        for number, box in enumerate(boxes)
+    )
+
+
+def _stands_alone(boxes: list[tuple[slice, ...]], number: int, size: tuple[int, ...]) -> bool:
+    """Whether a shape is of a letter's size, in an outer part, and not in a row of others."""
+    rows, columns = boxes[number]
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    if not (SIDE_HEIGHT[0] <= height <= SIDE_HEIGHT[1] and 0.45 <= width / height <= 1.1):
+        return False
+    inner = all(
+        OUTER < (side.start + side.stop) / 2 / length < 1 - OUTER
+        for side, length in zip((rows, columns), size, strict=True)
+    )
+    return not inner and not any(
+        other is not boxes[number]
+        and other[0].stop - other[0].start >= 0.5 * height
+        and other[0].start < rows.stop and rows.start < other[0].stop
+        and other[1].start < columns.stop + height and columns.start - height < other[1].stop
+        for other in boxes
+    )  # fmt: skip
+
+
+def _is_l_or_r(letter: NDArray[np.bool_]) -> bool:
+    """Whether a shape, cut out to its box, is an upright L or R."""
+    height, width = letter.shape
+    stem = letter[:, : max(2, round(0.4 * width))].any(axis=1).mean()
+    if stem < 0.95 or not 0.2 < letter.mean() < 0.75:
+        return False
+    holes, count = ndimage.label(np.pad(~letter, 1, constant_values=True))
+    right = letter[:, round(0.55 * width) :]
+    if count == 1:  # no hole: an L has nothing at the upper right, and a foot
+        foot = letter[-max(2, height // 4) :].any(axis=0).mean()
+        return bool(foot > 0.9 and right[: round(0.6 * height)].mean() < 0.05)
+    if count != 2:
+        return False
+    hole = np.argwhere(holes[1:-1, 1:-1] == 2)
+    if hole[:, 0].max() > 0.65 * height or len(hole) < 3:
+        return False  # a B or D, or a speck
+    # An R has a bow at the top and, below, a leg apart from its stem.
+    below = letter[round(0.75 * height) : max(round(0.9 * height), round(0.75 * height) + 1)]
+    legs = [ndimage.label(row)[1] for row in below]
+    return bool(right[: height // 2].any(axis=1).mean() > 0.7 and max(legs) == 2)
+
+
+def ink(grey: NDArray[np.float32]) -> tuple[NDArray[np.integer[Any]], int]:
+    """(h, w) numbers of the thin bright shapes on darker ground (0: none), and how many."""
+    if min(grey.shape) < 16:
+        return np.zeros(grey.shape, np.int32), 0
+    stroke = grey - ndimage.grey_opening(grey, size=(9, 9))
+    shapes, count = ndimage.label((stroke > 80) & (grey > 150), structure=np.ones((3, 3)))
+    return shapes, int(count)
 
 
 def _letter_boxes(shapes: NDArray[np.integer[Any]], count: int) -> NDArray[np.float64]:

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overread.dataset.markers import coloured_share, text_length
+from overread.dataset.markers import coloured_share, side_letters, text_length
 from overread.images.decode import read_image
 
 WORK = 384  # longest side, in pixels, at which brightness, sharpness and text are measured
 THUMB = 32
 HOG_SIDE, HOG_CELL, HOG_BINS = 64, 8, 9
-VERSION = 1  # of what is measured; a cache of another version is measured again
+VERSION = 2  # of what is measured; a cache of another version is measured again
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Scalars:
     sharpness: float  # energy of the Laplacian over the variance
     grey_band: float  # share of rows at the lower edge that are flat mid-grey: lost JPEG data
     text: int  # letters in the longest row of letter-like shapes
+    side_letters: int  # single letters L or R
     coloured: float  # share of strongly coloured pixels in an otherwise grey image
 
 
@@ -72,6 +73,7 @@ def measure(data: bytes) -> Measured:
         sharpness=sharpness(grey),
         grey_band=grey_band(np.asarray(work)),
         text=text_length(grey),
+        side_letters=side_letters(grey),
         coloured=coloured_share(np.asarray(work)),
     )
     thumb = np.asarray(whole.resize((THUMB, THUMB), Image.Resampling.BOX))

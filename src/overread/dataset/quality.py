@@ -62,6 +62,6 @@ def text(facts: Sequence[Scalars]) -> Scores:
     return np.array([f.text for f in facts], dtype=np.float64)
 
 
-def coloured(facts: Sequence[Scalars]) -> Scores:
-    """(n,) share of strongly coloured pixels in an otherwise grey image."""
-    return np.array([f.coloured for f in facts])
+def marks(facts: Sequence[Scalars]) -> Scores:
+    """(n,) share of strongly coloured pixels in an otherwise grey image; 1 with a single L or R."""
+    return np.array([1.0 if f.side_letters else f.coloured for f in facts])

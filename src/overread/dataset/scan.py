@@ -20,13 +20,14 @@ from overread.dataset.passport import (
     recognise_archive,
     recognise_names,
 )
+from overread.dataset.patients import dicom_patient, numbered_patients, without_placeholders
 from overread.dataset.pool import in_threads
 from overread.dataset.source import folder_of, image_bytes, is_archive
 from overread.dataset.table import read_table, table_in_folder
 from overread.dataset.walk import Listing, list_images
 from overread.errors import DataError, ImageRefused
 from overread.files import sha256_bytes
-from overread.images.decode import read_facts, read_image
+from overread.images.decode import read_image
 from overread.progress import track
 
 
@@ -55,13 +56,14 @@ def scan(data: Path, *, min_classes: int = 2, look: Look | None = None) -> Manif
     """
     data = Path(data).absolute()
     tree, passport, listing = _entries(data)
-    records, unreadable = _open_all(data, tree.entries, look or _decode)
+    entries, unnamed = without_placeholders(tree.entries)
+    records, unreadable, noted = _open_all(data, entries, look or _decode)
     manifest = Manifest(
         root=data,
         records=tuple(sorted(records, key=lambda record: record.path)),
         unreadable=tuple(sorted((*listing.unreadable, *unreadable), key=lambda item: item.path)),
         passport=passport.name if passport else None,
-        notes=(*tree.notes, *remarks(tree.entries), *listing.notes()),
+        notes=(*tree.notes, *remarks(tree.entries), *listing.notes(), *unnamed, *noted),
     )
     _refuse_useless(manifest, min_classes)
     return manifest
@@ -136,15 +138,14 @@ def _decode(sha256: str, data: bytes) -> Facts:
 
 def _open_all(
     data: Path, entries: tuple[Entry, ...], look: Look
-) -> tuple[list[ImageRecord], list[Unreadable]]:
+) -> tuple[list[ImageRecord], list[Unreadable], tuple[str, ...]]:
     salt = secrets.token_hex(16)  # lives as long as this scan and is stored nowhere
     work = partial(_open, data, look, salt)
     done = track(in_threads(work, entries), "Reading images", len(entries))
     found = list(done)
-    return (
-        _numbered_patients([item for item in found if isinstance(item, ImageRecord)], salt),
-        [item for item in found if isinstance(item, Unreadable)],
-    )
+    read = [item for item in found if isinstance(item, ImageRecord)]
+    records, notes = numbered_patients(read, salt)
+    return records, [item for item in found if isinstance(item, Unreadable)], notes
 
 
 def _open(data: Path, look: Look, salt: str, entry: Entry) -> ImageRecord | Unreadable:
@@ -155,7 +156,7 @@ def _open(data: Path, look: Look, salt: str, entry: Entry) -> ImageRecord | Unre
     sha256 = sha256_bytes(encoded)
     try:
         facts = look(sha256, encoded)
-        patient = entry.patient or _dicom_patient(encoded, salt)
+        patient = entry.patient or dicom_patient(encoded, salt)
     except ImageRefused as refusal:
         return Unreadable(entry.path, _reason(refusal))
     return ImageRecord(
@@ -176,26 +177,6 @@ def _open(data: Path, look: Look, salt: str, entry: Entry) -> ImageRecord | Unre
 
 def _reason(error: DataError | ImageRefused) -> str:
     return f"{error.problem}. {error.hint}" if error.hint else error.problem
-
-
-def _dicom_patient(encoded: bytes, salt: str) -> str:
-    """A salted hash of the PatientID of a DICOM file; "" for other formats and empty ids."""
-    if encoded[128:132] != b"DICM":
-        return ""
-    from overread.images.dicom import patient_pseudonym
-
-    patient = (read_facts(encoded).patient or "").strip()
-    return f"{salt}{patient_pseudonym(patient, salt)}" if patient else ""
-
-
-def _numbered_patients(records: list[ImageRecord], salt: str) -> list[ImageRecord]:
-    """Salted hashes of PatientIDs replaced by numbers in order of path.
-
-    A number cannot be turned back by trying ids, and is the same each time DATA is scanned.
-    """
-    hashed = dict.fromkeys(r.patient for r in records if r.patient.startswith(salt))
-    numbers = {name: f"dicom-{i:04d}" for i, name in enumerate(hashed, start=1)}
-    return [replace(r, patient=numbers.get(r.patient, r.patient)) for r in records]
 
 
 def _refuse_useless(manifest: Manifest, min_classes: int) -> None:

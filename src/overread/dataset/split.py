@@ -136,7 +136,7 @@ def _certificate(
         "siblings_in_training": verdict.siblings_in_training,
         "test_images": sum(record.split == "test" for record in records),
         "manifest_sha256": sha256_file(run / MANIFEST_FILE),
-        "data_sha256": data_sha256(records),
+        "data_sha256": files_sha256(records),
         "verified_by": VERIFIED_BY,
         "verified_images": verdict.looked_at,
         "notes": [*division.notes, *([] if searched else [unsearched])],
@@ -148,7 +148,8 @@ def _counts(records: Iterable[ImageRecord], part: str, classes: Iterable[str]) -
     return {name: counts[name] for name in classes}
 
 
-def data_sha256(records: Iterable[ImageRecord]) -> str:
-    """The fingerprint of a data set: SHA-256 over the sorted paths and image hashes."""
+def files_sha256(records: Iterable[ImageRecord]) -> str:
+    """The fingerprint of a data set's files, whatever their labels and parts: SHA-256 over the
+    sorted paths and image hashes."""
     lines = sorted(f"{record.path}\t{record.sha256}\n" for record in records)
     return sha256_bytes("".join(lines).encode())

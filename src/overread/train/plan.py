@@ -108,7 +108,7 @@ def read_plan(run: Path) -> Plan:
     return Plan.from_dict(read_json(path), where=path)
 
 
-def data_sha256(manifest: Manifest) -> str:
+def labelled_parts_sha256(manifest: Manifest) -> str:
     """SHA-256 over every file's path, hash, label and part: the data as this plan saw it."""
     rows = [(r.path, r.sha256, r.label, r.split) for r in manifest.records]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

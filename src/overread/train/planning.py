@@ -22,7 +22,7 @@ from overread.train.plan import (
     PLAN_FILE,
     Plan,
     count_parts,
-    data_sha256,
+    labelled_parts_sha256,
     read_plan,
     refuse_differences,
     write_plan,
@@ -97,7 +97,7 @@ def make_plan(
         class_weights=_weights(manifest, settled, reasons),
         counts=counts,
         fingerprint=facts,
-        data_sha256=data_sha256(manifest),
+        data_sha256=labelled_parts_sha256(manifest),
         step_seconds=step_seconds,
         requested=requested,
         reasons=tuple(reasons),
@@ -122,7 +122,7 @@ def plan_run(
     plan = read_plan(run)
     asked = _requested(recipe, **{**_DEFAULTS, **settings})
     refuse_differences(plan.requested, asked, run)
-    if plan.data_sha256 != data_sha256(manifest):
+    if plan.data_sha256 != labelled_parts_sha256(manifest):
         raise DataError(
             "the images, labels or split have changed since the run was begun",
             where=run,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from overread.dataset.markers import coloured_share, text_length
+from overread.dataset.markers import coloured_share, side_letters, text_length
 from overread.dataset.measure import (
     Measured,
     grey_band,
@@ -135,3 +135,29 @@ def test_a_damaged_cache_is_started_anew(tmp_path: Path, draw: Any) -> None:
     store = MeasureStore(tmp_path / "m.sqlite")
     store("key", png_bytes(draw(1)))
     store.close()
+
+
+def _lettered(letters: str, at: tuple[int, int], side: int = 224, height: int = 22) -> Any:
+    """An X-ray-like picture: smooth, bright in the middle, `letters` burned in."""
+    y, x = np.mgrid[0:side, 0:side] / side - 0.5
+    ground = 40 + 120 * np.exp(-(x**2 + y**2) / 0.08)
+    image = Image.fromarray(ground.astype(np.uint8))
+    ImageDraw.Draw(image).text(at, letters, fill=255, font=ImageFont.load_default(height))
+    return np.asarray(image, np.float32)
+
+
+@pytest.mark.parametrize("letter", "LR")
+@pytest.mark.parametrize("height", [16, 22, 30])
+@pytest.mark.parametrize("at", [(8, 10), (190, 10), (10, 100)])
+def test_a_single_l_or_r_is_a_marker(letter: str, height: int, at: tuple[int, int]) -> None:
+    assert side_letters(_lettered(letter, at, height=height)) == 1
+
+
+@pytest.mark.parametrize("letters", list("BDEFIOPTV72") + ["LEFT", "RL", "", "DR. R"])
+def test_other_letters_and_words_are_no_side_markers(letters: str) -> None:
+    assert side_letters(_lettered(letters, (10, 10))) == 0
+
+
+def test_a_letter_in_the_middle_is_no_side_marker() -> None:
+    assert side_letters(_lettered("R", (100, 100))) == 0
+    assert side_letters(np.zeros((8, 8), np.float32)) == 0

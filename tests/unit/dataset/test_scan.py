@@ -253,6 +253,28 @@ def test_a_dicom_patient_is_known_but_not_named(tmp_path: Path) -> None:
     assert scan(root).records == found.records
 
 
+def test_a_placeholder_in_dicom_ties_nothing_together(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for i, (label, patient) in enumerate([("a", "ANONYMOUS"), ("b", "ANONYMOUS"), ("a", "P-1")]):
+        _dicom(root / label / f"i{i}", patient, i)
+    found = scan(root)
+    assert [record.patient for record in found.records] == ["", "dicom-0001", ""]
+    assert [note for note in found.notes if note.startswith("2 images name a patient")]
+
+
+def test_a_placeholder_in_a_table_ties_nothing_together(
+    tmp_path: Path, save: Callable[..., Path]
+) -> None:
+    rows = ["path,label,patient"]
+    for i, patient in enumerate(("0000", "0000", "anna", "anna", "N/A")):
+        save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,{'ab'[i % 2]},{patient}")
+    (tmp_path / "table.csv").write_text("\n".join(rows), "utf-8")
+    found = scan(tmp_path / "table.csv")
+    assert [record.patient for record in found.records] == ["", "", "anna", "anna", ""]
+    assert "2 images name a patient that stands for nobody" in " ".join(found.notes)
+
+
 def test_nih_chestxray14_by_its_own_table(tmp_path: Path, save: Callable[..., Path]) -> None:
     root = tmp_path / "nih"
     names = ["00000001_000.png", "00000001_001.png", "00000002_000.png", "00000009_000.png"]

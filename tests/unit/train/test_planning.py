@@ -17,8 +17,8 @@ from overread.train.auto import affordable_epochs, input_side
 from overread.train.plan import (
     Plan,
     count_parts,
-    data_sha256,
     differences,
+    labelled_parts_sha256,
     read_plan,
     refuse_differences,
     write_plan,
@@ -170,8 +170,10 @@ def test_data_have_a_digest_that_follows_labels_and_split(make_manifest: Make) -
         manifest.with_records((replace(first, **change), *rest))
         for change in ({"label": "upright "}, {"split": "val"}, {"sha256": "1" * 64})
     ]
-    assert len({data_sha256(m) for m in [manifest, *changed]}) == 4
-    assert data_sha256(manifest) == data_sha256(manifest.with_records((*rest, first)))
+    assert len({labelled_parts_sha256(m) for m in [manifest, *changed]}) == 4
+    assert labelled_parts_sha256(manifest) == labelled_parts_sha256(
+        manifest.with_records((*rest, first))
+    )
     assert count_parts(manifest)["train"] == {"across": 3, "upright": 3}
 
 

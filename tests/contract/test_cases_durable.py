@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from overread.errors import CaseLogError
 from overread.serve.cases import database
 from overread.serve.cases.log import CaseLog, NewCase, open_case_log
+from overread.serve.keys import Keys
 from postgres_server import Server
 
 AT_ONCE = 3  # cases a transaction
@@ -230,3 +232,34 @@ def test_what_is_stored_can_be_read_without_this_program(url: str, log: CaseLog)
     assert row[0] == case_id
     assert json.loads(row[1]) == {"x": 0.5}
     assert row[2].endswith("+00:00")
+
+
+def test_a_server_that_may_only_add_cannot_take_back(postgres: Server) -> None:
+    """The rights that docs/how-to/hospital.md gives it are enough, and no more."""
+    page = Path(__file__).resolve().parents[2] / "docs/how-to/hospital.md"
+    grants = re.findall(r"^GRANT .*;$", page.read_text("utf-8"), re.MULTILINE)
+    assert len(grants) == 3
+    owner = open_case_log(postgres.new_database())
+    with owner.database.writing() as connection:
+        connection.exec_driver_sql("DROP ROLE IF EXISTS overread_server")
+        connection.exec_driver_sql("CREATE ROLE overread_server LOGIN")
+        for grant in grants:
+            connection.exec_driver_sql(grant)
+    Keys(owner.database).add("ward")
+    address = owner.database.engine.url.set(username="overread_server")
+    server = open_case_log(address.render_as_string(hide_password=False))
+    (case_id,) = server.add([CASE])
+    server.add_feedback(case_id, reading="x")
+    assert server.verify() == ()
+    assert len(Keys(server.database).list()) == 1
+    for sql in ("DELETE FROM cases", "UPDATE feedback SET reading = 'y'", "DELETE FROM head"):
+        denied = pytest.raises(CaseLogError, match="permission denied")
+        with denied, server.database.writing() as connection:
+            connection.exec_driver_sql(sql)
+    with pytest.raises(CaseLogError, match="permission denied"):
+        Keys(server.database).revoke("ward")
+    server.close()
+    with owner.database.writing() as connection:
+        connection.exec_driver_sql("DROP OWNED BY overread_server")
+        connection.exec_driver_sql("DROP ROLE overread_server")
+    owner.close()

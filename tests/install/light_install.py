@@ -3,7 +3,8 @@
     python tests/install/light_install.py MODEL
 
 Builds the wheel, installs it without extras, and there: asserts that torch is absent, that
-importing overread loads nothing heavy, and runs phantom, audit, predict, evaluate and report.
+importing overread loads nothing heavy, and runs phantom, audit, predict, evaluate, report, keys
+and cases.
 """
 
 from __future__ import annotations
@@ -86,6 +87,9 @@ def main() -> None:
         (out / "report.html").unlink()
         run(overread, "report", out)
         assert (out / "report.html").stat().st_size > 10_000
+        key = json.loads(run(overread, "keys", "add", "ward", "--json"))["key"]
+        assert key.startswith("overread_")  # the wheel holds the migrations of the case log
+        assert json.loads(run(overread, "cases", "verify", "--json"))["intact"] is True
         size = size_mb(folder / "venv")
         print(f"light install: {size:.0f} MB, {len(answers)} images answered")
         assert size <= LIMIT_MB, f"{size:.0f} MB is over {LIMIT_MB} MB"

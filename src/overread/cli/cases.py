@@ -49,6 +49,8 @@ def list_(
         return
     for case in page.cases:
         console.print(_line(case), markup=False)
+    if not page.cases:
+        console.print("There are no such cases.")
     if page.next:
         complain(f"there are more: --after {page.next}")
 

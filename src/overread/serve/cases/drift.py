@@ -8,6 +8,7 @@ a week, however often it was sent.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -118,55 +119,67 @@ def mean_of(values: Floats) -> Estimate:
     return Estimate(mean, mean - half, mean + half, n)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is needed of a case; logs are long."""
+
+    week: int
+    status: str
+    label: str | None
+    score: float | None
+    agrees: bool | None
+
+    @classmethod
+    def of(cls, case: Case, week: int) -> _Seen:
+        label = None if case.label is None else sys.intern(case.label)
+        agrees = None
+        if case.label is not None and case.reading:
+            agrees = set(case.reading.split("|")) == set(case.label.split("|"))
+        return cls(week, sys.intern(case.status), label, case.ood_score, agrees)
+
+
 def find_drift(
     cases: Iterable[Case], models: Mapping[str, BundleInfo] | None = None
 ) -> list[Drift]:
     """The drift of every model in `cases`; `models` are known model files by SHA-256."""
-    by_model: dict[tuple[str, str, str], dict[tuple[int, str], Case]] = {}
+    by_model: dict[tuple[str, str, str], dict[tuple[int, str], _Seen]] = {}
     for case in cases:
-        seen = by_model.setdefault((case.model, case.model_version, case.model_sha256), {})
-        key = (_monday(case), case.image_sha256)
-        if key not in seen or case.reading or not seen[key].reading:
-            seen[key] = case
+        week = case.time.date().toordinal() - case.time.weekday()
+        images = by_model.setdefault((case.model, case.model_version, case.model_sha256), {})
+        key, seen = (week, case.image_sha256), _Seen.of(case, week)
+        if key not in images or seen.agrees is not None or images[key].agrees is None:
+            images[key] = seen
     return [
-        _drift(name, list(seen.values()), (models or {}).get(name[2]))
-        for name, seen in sorted(by_model.items())
+        _drift(name, list(images.values()), (models or {}).get(name[2]))
+        for name, images in sorted(by_model.items())
     ]
 
 
-def _monday(case: Case) -> int:
-    return case.time.date().toordinal() - case.time.weekday()
-
-
-def _drift(name: tuple[str, str, str], cases: list[Case], info: BundleInfo | None) -> Drift:
-    cases.sort(key=_monday)
-    series = {found.name: found for found in _series(cases)}
-    weeks = tuple(date.fromordinal(week) for week in sorted({_monday(case) for case in cases}))
+def _drift(name: tuple[str, str, str], seen: list[_Seen], info: BundleInfo | None) -> Drift:
+    seen.sort(key=lambda one: one.week)
+    series = {found.name: found for found in _series(seen)}
+    weeks = tuple(date.fromordinal(week) for week in sorted({one.week for one in seen}))
     looks = len(series) * max(len(weeks) - 1, 1)
     changes = [change for one in series.values() if (change := find_change(one, looks))]
     changes.sort(key=lambda change: change.p)
     against = tuple(_against(series, info)) if info else ()
-    return Drift(*name, len(cases), weeks, series, tuple(changes), against)
+    return Drift(*name, len(seen), weeks, series, tuple(changes), against)
 
 
-def _series(cases: Sequence[Case]) -> Iterator[Series]:
-    def series(name: str, pairs: Iterable[tuple[Case, float]]) -> Series:
-        kept = [(_monday(case), value) for case, value in pairs]
-        weeks, values = zip(*kept, strict=True) if kept else ((), ())
-        return Series(name, np.asarray(weeks, np.int64), np.asarray(values, np.float64))
+def _series(seen: Sequence[_Seen]) -> Iterator[Series]:
+    def series(name: str, values: Iterable[float | None]) -> Series:
+        kept = [(one.week, v) for one, v in zip(seen, values, strict=True) if v is not None]
+        table = np.array(kept, np.float64).reshape(-1, 2)
+        return Series(name, table[:, 0].astype(np.int64), table[:, 1])
 
     for name, status in STATUSES.items():
-        yield series(name, ((c, c.status == status) for c in cases))
-    labelled = [case for case in cases if case.label is not None]
-    for label in sorted({case.label or "" for case in labelled}):
-        yield series(f"said {label}", ((c, c.label == label) for c in labelled))
-    scored = [(case, case.ood_score) for case in cases]
-    yield series(DISTANCE, ((c, score) for c, score in scored if score is not None))
-    yield series(AGREEMENT, ((c, _agrees(c)) for c in labelled if c.reading))
-
-
-def _agrees(case: Case) -> bool:
-    return set(case.reading.split("|")) == set((case.label or "").split("|"))
+        yield series(name, (one.status == status for one in seen))
+    for label in sorted({one.label for one in seen if one.label is not None}):
+        yield series(
+            f"said {label}", (None if one.label is None else one.label == label for one in seen)
+        )
+    yield series(DISTANCE, (one.score for one in seen))
+    yield series(AGREEMENT, (one.agrees for one in seen))
 
 
 def find_change(series: Series, looks: int = 1) -> Change | None:

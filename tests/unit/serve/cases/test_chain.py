@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,3 +218,24 @@ def test_the_hash_is_the_published_one() -> None:
         "858709b481495c33f57fa30635948f048f4977913e4402b2aefa52bf7a6616e5"
     )
     assert list(check([], EMPTY)) == []
+
+
+def test_the_page_on_files_names_every_column_and_its_rule_gives_the_hashes(
+    log: CaseLog, raw: Raw, ids: list[str]
+) -> None:
+    from overread.serve.cases.tables import CASES, FEEDBACK
+
+    page = Path(__file__).resolve().parents[4] / "docs/reference/files.md"
+    words = " ".join(page.read_text("utf-8").split())
+    previous = "0" * 64
+    rows = {}
+    for table in (CASES, FEEDBACK):
+        assert all(f"{c.name}," in words or f"{c.name}`" in words for c in table.columns)
+        for row in raw(f"SELECT * FROM {table.name}"):  # noqa: S608
+            rows[row.number] = {"table": table.name, **row._mapping}
+    for number in sorted(rows):
+        row = {k: v for k, v in rows[number].items() if k != "hash" and v is not None}
+        text = json.dumps(row, sort_keys=True, separators=(",", ":"))
+        assert row["previous"] == previous
+        previous = hashlib.sha256(text.encode()).hexdigest()
+        assert rows[number]["hash"] == previous

@@ -244,4 +244,5 @@ def unseen(drift: Drift) -> float:
     share = min(max(float(share), 1 / max(drift.images, 1)), 0.5)
     looks = len(drift.series) * max(len(drift.weeks) - 1, 1)
     z = stats.norm.ppf(1 - ALPHA / looks / 2) + stats.norm.ppf(0.8)
-    return float(z * np.sqrt(4 * share * (1 - share) / max(drift.images, 1)))
+    spread = float(z * np.sqrt(4 * share * (1 - share) / max(drift.images, 1)))
+    return max(LEAST_POINTS, spread)

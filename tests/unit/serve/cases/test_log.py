@@ -222,3 +222,13 @@ def test_a_password_is_never_shown(postgres: Any) -> None:
         open_case_log(address)
     assert "s3cret" not in str(caught.value)
     assert "nobody" in str(caught.value)
+
+
+def test_postgresql_without_its_driver_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda name: None)
+        with pytest.raises(ConfigError) as caught:
+            open_case_log("postgresql://u@h/db")
+    assert "overread[postgres]" in caught.value.hint

@@ -167,6 +167,9 @@ async def healthz() -> Response:
 async def readyz(request: Request) -> Response:
     """Says ok when an image sent now would be answered; else 503 with the reason."""
     request.app.state.answering.admission.check()
+    record: Record | None = request.app.state.record
+    if record is not None and record.required:
+        await run_in_threadpool(record.check)
     return _json({"status": "ok"})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -39,18 +39,21 @@ def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEF
     `telemetry`; and who asks in `request.state.caller`. Raises BundleError or ConfigError.
     """
     registry, telemetry = Registry(models), Telemetry()
-    answering = Answering(registry, settings, telemetry)
-    log = _open_log(settings)
-    record = None if log is None else Record(log, telemetry, required=settings.log_required)
-    access, keeper = Access(settings, log), keeper_of(settings, telemetry)
-
-    def close() -> None:
-        access.close()
-        answering.close()
-        if record is not None:
-            record.close()
+    with ExitStack() as opened:  # closed in the other order, also when one of them is refused
+        log = _open_log(settings)
+        record = None
+        if log is not None:
+            opened.callback(log.close)
+            record = Record(log, telemetry, required=settings.log_required)
+            opened.callback(record.close)
+        access = Access(settings, log)
+        opened.callback(access.close)
+        keeper = keeper_of(settings, telemetry)
         if keeper is not None:
-            keeper.close()
+            opened.callback(keeper.close)
+        answering = Answering(registry, settings, telemetry)
+        opened.callback(answering.close)
+        close = opened.pop_all().close
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

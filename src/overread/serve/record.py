@@ -39,24 +39,36 @@ class Record:
             self._telemetry.lost.inc(len(cases))
             logger.error("%d cases are not in the log: %s", len(cases), error)
             if self.required:
-                raise Problem(
-                    503,
-                    "no-case-log",
-                    "the case could not be stored, so no answer is given",
-                    hint="Tell the person who runs the server; its log says more.",
-                    headers={"Retry-After": "30"},
-                ) from error
+                raise _withheld() from error
             return [None] * len(cases)
 
+    def check(self) -> None:
+        """Problem 503 when the log cannot be used. Waits for the database."""
+        try:
+            head = self.log.head()
+        except CaseLogError as error:
+            raise _withheld() from error
+        if head is None:
+            raise _withheld()
+
     def close(self) -> None:
-        """Write what is queued, then close the log."""
+        """Write what is queued."""
         self._batcher.close()
-        self.log.close()
 
     def _add(self, requests: list[list[NewCase]]) -> list[tuple[str, ...]]:
         ids = iter(self.log.add([case for request in requests for case in request]))
         self._telemetry.logged.inc(sum(map(len, requests)))
         return [tuple(next(ids) for _ in request) for request in requests]
+
+
+def _withheld() -> Problem:
+    return Problem(
+        503,
+        "no-case-log",
+        "cases cannot be stored, so no answer is given",
+        hint="Tell the person who runs the server; its log says more.",
+        headers={"Retry-After": "30"},
+    )
 
 
 def new_case(judged: Judged, user: str) -> NewCase:

@@ -81,6 +81,7 @@ def is_loopback(host: str) -> bool:
 
 def listen(settings: ServeSettings) -> socket.socket:
     """A socket at the address of `settings`; ConfigError where it cannot be had."""
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -91,6 +92,8 @@ def listen(settings: ServeSettings) -> socket.socket:
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise ConfigError(
             f"cannot be used ({error.strerror or error})",
             where=f"{settings.host}:{settings.port}",

@@ -14,6 +14,7 @@ from typing import Any
 from overread.evaluate.run_files import RunFiles, load_run
 from overread.files import write_text
 from overread.pages.numbers import NOTHING, estimate_n, estimate_text
+from overread.pages.probes import probe_name
 from overread.pages.texts import LANGUAGES, Said, Texts, load_texts, say
 
 Value = str | Said | None
@@ -215,9 +216,28 @@ def _risks(files: RunFiles) -> Iterator[Line]:
         n = probe.get("n", _dig(files.audit, "images"))
         where = f"audit.json:shortcuts.{i}"
         text = estimate_text(estimate, n, where, share=False)
-        value = f"AUROC {text}, n={n:,}: {probe.get('verdict', '')}"
-        yield Line(say("card.shortcut", probe=_safe(str(probe["probe"]))), value, where)
+        name, judged = probe_name(str(probe["probe"])), f"outcome.{probe.get('verdict')}"
+        outcome = say(judged if load_texts().has(judged) else "outcome.unknown")
+        value = say("card.probe", auroc=text, n=f"{n:,}", outcome=outcome)
+        probe_words = name if isinstance(name, Said) else _safe(name)
+        yield Line(say("card.shortcut", probe=probe_words), value, where)
+    yield from _tried(files)
     yield from _supply("limits", "bias", "maintenance")
+
+
+def _tried(files: RunFiles) -> Iterator[Line]:
+    """The shortcut battery and the heat maps, from what metrics.json says of them."""
+    found, maps = (_dig(files.metrics, name) for name in ("shortcuts", "heatmaps"))
+    verdict = say(f"tried.verdict_plain.{found['verdict']}") if found else None
+    yield Line(say("card.tried"), verdict, "metrics.json:shortcuts.verdict")
+    for i, row in enumerate(found["rows"] if found else ()):
+        if row["kind"] == "gone":
+            what = say("card.tried_row", row=say(f"tried.{row['intervention']}.name"))
+            where = f"shortcuts.rows.{i}.macro_auroc"
+            yield _estimate(what, row["macro_auroc"], row["n"], "auroc", where)
+    for key, name in (("evidence", "inside"), ("evidence_area", "area")) if maps else ():
+        where = f"heatmaps.{name}"
+        yield _estimate(say(f"card.{key}"), maps[name], maps["n"], "accuracy", where)
 
 
 SECTIONS: dict[str, Callable[[RunFiles], Iterator[Line]]] = {

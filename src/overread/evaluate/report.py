@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from overread.evaluate import report_rows as rows
+from overread.evaluate import tried_rows as trials
 from overread.evaluate.charts import Chart, render_svg
 from overread.evaluate.figures import Matrix, write_figures
 from overread.evaluate.plots import part_charts, training_charts
@@ -42,6 +43,10 @@ CLASS_FIGURES = {
     "f1": False,
     "auroc": False,
     "average_precision": False,
+}
+HEADINGS = {name: f"metric.{name}.name" for name in CLASS_FIGURES} | {
+    "coverage": "report.table.coverage",
+    "accuracy": "report.table.right",
 }
 PREVALENCES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5)
 
@@ -94,7 +99,13 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
         "leak": leak,
         "stamped": leak.state == "leaky",
         "warnings": tuple(_warnings(leak)),
-        "verdict": verdict(part, leak, shortcuts=shortcuts, multilabel=multilabel),
+        "verdict": verdict(
+            part,
+            leak,
+            shortcuts=shortcuts,
+            tried=trials.warning(files.metrics),
+            multilabel=multilabel,
+        ),
         "headlines": [name for name in HEADLINES if name in part],
         "figure_rows": [(name, share) for name, share in FIGURES.items() if name in part],
         "class_columns": CLASS_FIGURES,
@@ -107,6 +118,11 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
         "predictive": rows.predictive,
         "failed": FAILED,
         "subgroups": rows.subgroup_rows(part),
+        "points": _points(files),
+        "headings": HEADINGS,
+        "sets": trials.sets(files.metrics),
+        "tried": trials.tried(files),
+        "evidence": trials.evidence(files.metrics),
         "shortcuts": rows.shortcut_rows(shortcuts, (files.audit or {}).get("images")),
         "mistakes": rows.mistake_pictures(files.mistakes),
         "mistake_rows": rows.mistake_rows(files),
@@ -123,12 +139,19 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
     return context | {"sections": _sections(context)}
 
 
+def _points(files: RunFiles) -> dict[str, Any] | None:
+    """Operating points, where the run has a validation part that chose some."""
+    answer, named = (trials.points(files.metrics, named=named) for named in (False, True))
+    return {"answer": answer, "named": named} if answer or named else None
+
+
 def _sections(context: Mapping[str, Any]) -> list[str]:
     """The sections of the page in order; a few exist only where there is something to say."""
     measured = ("figures", "classes", "confusion", "curves", "calibration", "abstention")
     chosen = ["verdict", *(measured if context["part"] else ())]
+    chosen += ["points"] if context["points"] else []
     chosen += ["prevalence"] if context["prevalence"] else []
-    chosen += ["subgroups", "shortcuts", "mistakes", "data"]
+    chosen += ["subgroups", "shortcuts", "where", "mistakes", "data"]
     chosen += ["price"] if context["price"] else []
     return [*chosen, "training", "provenance", "limits"]
 

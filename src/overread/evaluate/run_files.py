@@ -25,6 +25,8 @@ SOURCES = (
     "audit.json",
     "plan.json",
     "training.csv",
+    "shortcuts.csv",
+    "heatmaps.csv",
     "model.overread",
 )
 MISTAKES = ("figures/mistakes/mistakes.json", "figures/mistakes.json", "mistakes.json")

@@ -74,9 +74,13 @@ def verdict(
     leak: Leak,
     *,
     shortcuts: Sequence[Mapping[str, Any]] = (),
+    tried: Said | None = None,
     multilabel: bool = False,
 ) -> Verdict:
-    """The verdict on one part of metrics.json, with the certificate's and the audit's caveats."""
+    """The verdict on one part of metrics.json, with the certificate's and the audit's caveats.
+
+    `tried` is what the shortcut battery says, where that is bad.
+    """
     if not _balanced(part):
         return Verdict((say("verdict.nothing"),))
     leaky = say("verdict.leaky") if leak.state == "leaky" else None
@@ -85,7 +89,7 @@ def verdict(
         chance = None  # a leak alone can do that
     main = (_lead(part, leak), leaky, chance, _size(part))
     further = (_weakest(part), _abstention(part))
-    warnings = (_shortcut(shortcuts),)
+    warnings = (tried, _shortcut(shortcuts))
     return Verdict(*(tuple(filter(None, group)) for group in (main, further, warnings)))
 
 

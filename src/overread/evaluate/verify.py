@@ -144,7 +144,7 @@ def check_report(run: Path) -> str:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / (run.resolve().name or "run")
         copy.mkdir()
-        for name in (*SOURCES, *_mistake_files(run)):
+        for name in (*SOURCES, *_picture_files(run)):
             if (run / name).is_file():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(run / name, copy / name)
@@ -169,9 +169,11 @@ def check_report(run: Path) -> str:
     return f"{len(printed)} printed estimates and all hashes as the files give them"
 
 
-def _mistake_files(run: Path) -> list[str]:
-    pictures = [p.relative_to(run).as_posix() for p in (run / "figures").glob("mistakes/*")]
-    return [*MISTAKES, *pictures]
+def _picture_files(run: Path) -> list[str]:
+    made = (
+        path for name in ("mistakes", "shortcuts") for path in (run / "figures" / name).glob("*")
+    )
+    return [*MISTAKES, *(path.relative_to(run).as_posix() for path in made)]
 
 
 def _words(html: str) -> str:

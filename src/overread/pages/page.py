@@ -44,6 +44,7 @@ def _environment(package: Path) -> Environment:
         sentences=texts.sentences,
         say=say,
         has_text=texts.has,
+        recognise=texts.recognise,
         est=estimate_html,
         raw=Markup,
     )

@@ -6,9 +6,11 @@ language. `Said` is a sentence whose language is not chosen yet; it may hold oth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,23 @@ class Texts:
             )
             for language, tag in LANGUAGES.items()
         )
+
+    def recognise(self, prefix: str, text: str) -> Said:
+        """The entry below `prefix` whose English text this is, its values read off the sentence.
+
+        Files of a run hold English sentences; a page says them in its own language. A sentence no
+        entry knows comes back as it is.
+        """
+        for key in self.catalogues["en"]:
+            if key.startswith(f"{prefix}.") and (found := self._pattern(key).fullmatch(text)):
+                return Said(key, found.groupdict())
+        return Said("page.as_it_is", {"text": text})
+
+    def _pattern(self, key: str) -> re.Pattern[str]:
+        parts = re.split(r"\{(\w+)\}", self.catalogues["en"][key])
+        names, fixed = parts[1::2], [re.escape(part) for part in parts[::2]]
+        slots = [f"(?P<{name}>.+?)" for name in names]
+        return re.compile("".join(a + b for a, b in zip_longest(fixed, slots, fillvalue="")))
 
     def _plain(self, language: str, value: Any) -> Any:
         if isinstance(value, Said):

@@ -53,6 +53,7 @@ def test_the_chinese_is_chinese(package: Path) -> None:
             "report.percent_sign",
             "audit.kind_remark",
             "metric.f1.name",
+            "page.as_it_is",
         ),
     }, same
 
@@ -108,3 +109,14 @@ def _fields(text: str) -> set[str | None]:
 
 def _tags(text: str) -> list[str]:
     return sorted(re.findall(r"</?[a-z]+", text))
+
+
+def test_a_sentence_of_a_file_is_said_in_the_language_of_the_page() -> None:
+    import overread.evaluate.report as report
+
+    texts = load_texts(report.PACKAGE / "texts")
+    said = texts.recognise("reason", "Input of 224 x 224: half of the images are 424 high.")
+    assert said.values == {"width": "224", "height": "224", "high": "424"} or said.values
+    assert "424" in texts.plain("zh", said) and "Input" not in texts.plain("zh", said)
+    unknown = texts.recognise("reason", "Because {I} said so.")
+    assert texts.plain("zh", unknown) == "Because {I} said so."

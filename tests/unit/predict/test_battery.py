@@ -1,0 +1,131 @@
+"""The battery on a model whose truth is known: it names a class after the picture's mean colour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from overread.dataset.manifest import ImageRecord
+from overread.evaluate.shortcuts import judge, read_tables
+from overread.evaluate.where import read_looks, where_it_looks
+from overread.predict.battery import choose, look, try_shortcuts
+from overread.predict.labelled import predict_records
+from overread.predict.masks import Seen
+from overread.predict.predictor import Predictor, load
+from tiny_bundle import CLASSES, SIDE, write_tiny
+
+
+@pytest.fixture
+def predictor(tmp_path: Path) -> Predictor:
+    return load(write_tiny(tmp_path / "model.overread"), threads=1)
+
+
+def write(root: Path, n: int, *, where: str) -> list[ImageRecord]:
+    """Grey images with a coloured patch `where` (middle, corner); the mask is in the middle."""
+    root.mkdir(exist_ok=True)
+    rng, records = np.random.default_rng(0), []
+    middle = slice(12, 20), slice(12, 20)
+    place = middle if where == "middle" else (slice(0, 3), slice(0, SIDE))
+    for i in range(n):
+        label = CLASSES[i % 3]
+        pixels = np.repeat(rng.integers(60, 120, (SIDE, SIDE, 1)), 3, axis=2).astype(np.uint8)
+        pixels[place] = 0
+        pixels[(*place, i % 3)] = 255
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        mask[middle] = 255
+        Image.fromarray(pixels).save(root / f"{i}.png")
+        Image.fromarray(mask).save(root / f"{i}_mask.png")
+        record = ImageRecord(f"{i}.png", "0" * 64, SIDE, SIDE, "RGB", label=label, split="test")
+        records.append(
+            ImageRecord(**{**vars(record), "mask": f"{i}_mask.png", "group": f"g{i // 2}"})
+        )
+    return records
+
+
+@pytest.mark.parametrize(("where", "verdict"), [("middle", "pass"), ("corner", "fail")])
+def test_a_marker_at_the_edge_fails_and_a_lesion_passes(
+    tmp_path: Path, predictor: Predictor, where: str, verdict: str
+) -> None:
+    records = write(tmp_path / "data", 60, where=where)
+    try_shortcuts(predictor, tmp_path / "data", records, tmp_path)
+    test, _ = predict_records(predictor, tmp_path / "data", records)
+    found = judge(
+        test, read_tables(tmp_path / "shortcuts.csv", multilabel=False), resamples=200, seed=0
+    )
+    assert found["verdict"] == verdict, found
+    by_name = {row["intervention"]: row for row in found["rows"]}
+    assert len(by_name) == 9 and all(row["n"] == 60 for row in found["rows"])
+    assert by_name["masked_only"]["macro_auroc"]["value"] == (1.0 if where == "middle" else 0.5)
+    assert by_name["grey"]["macro_auroc"]["value"] < 0.75, "its only clue is colour"
+    assert by_name["reencoded"]["verdict"] == "pass"
+    pictures = {path.stem for path in (tmp_path / "figures" / "shortcuts").glob("*.png")}
+    assert pictures == {"untouched", *by_name}
+
+
+def test_the_same_images_give_the_same_file(tmp_path: Path, predictor: Predictor) -> None:
+    records = write(tmp_path / "data", 12, where="middle")
+    for folder, order in (("a", records), ("b", records[::-1])):
+        try_shortcuts(predictor, tmp_path / "data", order, tmp_path / folder)
+    one, other = ((tmp_path / name / "shortcuts.csv").read_bytes() for name in "ab")
+    assert one == other
+
+
+def test_evidence_lies_where_the_colour_is(tmp_path: Path, predictor: Predictor) -> None:
+    shares = {}
+    for where in ("middle", "corner"):
+        records = write(tmp_path / where, 12, where=where)
+        try_shortcuts(predictor, tmp_path / where, records, tmp_path)
+        found = where_it_looks(read_looks(tmp_path / "heatmaps.csv"), resamples=50, seed=0)
+        assert found["n"] == 12 and found["area"]["value"] == pytest.approx(1 / 16)
+        shares[where] = found["inside"]["value"]
+    # A place of the map is 8 x 8 pixels and the mask covers a quarter of four of them.
+    assert shares["middle"] > 1 / 16 > shares["corner"]
+
+
+def test_without_masks_there_is_nothing_to_cover(tmp_path: Path, predictor: Predictor) -> None:
+    records = [
+        ImageRecord(**{**vars(r), "mask": ""}) for r in write(tmp_path / "data", 9, where="middle")
+    ]
+    try_shortcuts(predictor, tmp_path / "data", records, tmp_path)
+    names = read_tables(tmp_path / "shortcuts.csv", multilabel=False)
+    assert "border_only" in names and not {"masked_out", "masked_only"} & set(names)
+    assert not (tmp_path / "heatmaps.csv").exists()
+
+
+def test_images_that_cannot_be_read_are_left_out(tmp_path: Path, predictor: Predictor) -> None:
+    records = write(tmp_path / "data", 9, where="middle")
+    (tmp_path / "data" / "4.png").write_bytes(b"no picture")
+    try_shortcuts(predictor, tmp_path / "data", records, tmp_path)
+    tables = read_tables(tmp_path / "shortcuts.csv", multilabel=False)
+    assert {len(table) for table in tables.values()} == {8}
+
+
+def test_a_large_part_is_sampled_by_whole_groups_with_every_class() -> None:
+    records = [
+        ImageRecord(
+            f"{i}.png", "", 1, 1, "L", label="rare" if i < 12 else "common", group=f"{i // 3}"
+        )
+        for i in range(900)
+    ]
+    chosen = choose(records, 60, seed=0)
+    assert 57 <= len(chosen) <= 60
+    counts = {name: sum(r.group == name for r in chosen) for name in {r.group for r in chosen}}
+    assert set(counts.values()) == {3}, "a group was parted"
+    assert sum(r.label == "rare" for r in chosen) == 12
+    assert choose(records[::-1], 60, seed=0) == chosen
+    assert choose(records, 60, seed=1) != chosen
+
+
+def test_an_empty_map_is_counted_and_not_divided_by() -> None:
+    mask = np.zeros((8, 8), bool)
+    mask[:4, :4] = True
+    record = ImageRecord("a.png", "", 8, 8, "L", label="x", group="g")
+    image = Seen(record, np.zeros((8, 8, 3), np.uint8), mask)
+    assert look(image, "x", np.zeros((2, 2), np.float32), 1.0).inside is None
+    assert look(image, "x", np.full((2, 2), 0.01, np.float32), 1.0).inside is None
+    corner = np.array([[3, 1], [0, 0]], np.float32)
+    found = look(image, "x", corner, 1.0)
+    assert found.inside == pytest.approx(0.75) and found.area == 0.25

@@ -69,6 +69,11 @@ def server(serve: Any) -> Iterator[Running]:
 
 
 @pytest.fixture
+def flags() -> list[str]:
+    return list(FLAGS)
+
+
+@pytest.fixture
 def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
     """Open a page in a fresh profile: `visit(server, "/", locale=..., color_scheme=...)`.
 

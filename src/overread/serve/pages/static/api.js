@@ -44,7 +44,8 @@ function attempt(method, path, { body, type, onSent }, key) {
     request.open(method, path);
     request.responseType = "json";
     if (type) request.setRequestHeader("Content-Type", type);
-    if (key) request.setRequestHeader("Authorization", `Bearer ${key}`);
+    // Encoded: a header takes no other letters, and a key has none.
+    if (key) request.setRequestHeader("Authorization", `Bearer ${encodeURI(key)}`);
     if (onSent)
       request.upload.addEventListener("progress", (event) => {
         if (event.lengthComputable) onSent(event.loaded / event.total);

@@ -26,7 +26,7 @@ export function headline(found, model) {
 export function reason(found, model) {
   const code = found.code;
   const values = {
-    probability: found.probability === null ? "" : percent(found.probability),
+    probability: found.probability === null ? "" : spoken(found.probability),
     label: found.label === null ? "" : labels(found.label, model),
     limit: limit(found.values.limit ?? 0),
   };
@@ -85,6 +85,11 @@ function counted({ value, ci95, n }) {
   const rounded = value < 1 ? Math.min(99, Math.round(100 * value)) : 100;
   const [low, high] = [Math.floor(100 * ci95[0] + TINY), Math.ceil(100 * ci95[1] - TINY)];
   return { value: rounded, low, high, n };
+}
+
+function spoken(share) {
+  const shown = percent(share);
+  return shown.startsWith(">") ? t("unit.above", { value: shown.slice(1) }) : shown;
 }
 
 function possible(found, model) {

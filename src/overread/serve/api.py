@@ -20,15 +20,11 @@ from overread.serve.schemas import (
     ModelReply,
     ModelsReply,
     PredictReply,
-    ProblemDetails,
 )
 from overread.serve.telemetry import MEDIA_TYPE as METRICS
 from overread.serve.uploads import boundary_of, read_uploads
 
-_PROBLEM = {
-    "model": ProblemDetails,
-    "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
-}
+_PROBLEM = {"content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}}
 # Uploads are read by our own parser, so what they look like is written here.
 _IMAGES = {
     "required": True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -26,10 +27,22 @@ from overread.serve.pages.routes import page_router
 from overread.serve.problems import handle
 from overread.serve.record import Record
 from overread.serve.registry import Registry
+from overread.serve.schemas import ProblemDetails
 from overread.serve.settings import ServeSettings
 from overread.serve.telemetry import Telemetry
 
 DEFAULTS = ServeSettings()
+
+
+class Application(FastAPI):
+    """FastAPI whose OpenAPI document knows problem details, which no route returns by itself."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document served at /openapi.json."""
+        document = super().openapi()
+        problem = ProblemDetails.model_json_schema()
+        document["components"]["schemas"][ProblemDetails.__name__] = problem
+        return document
 
 
 def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEFAULTS) -> FastAPI:
@@ -61,7 +74,7 @@ def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEF
         close()
 
     # No page of documentation: those that there are load scripts from elsewhere.
-    app = FastAPI(
+    app = Application(
         title="overread",
         version=__version__,
         description=NOTICE,

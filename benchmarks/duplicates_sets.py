@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from PIL import Image
 
 from overread.dataset.duplicates.candidates import global_candidates, local_candidates
 from overread.dataset.duplicates.describe import RECORD, SIDE, STEPS
+from overread.dataset.duplicates.store import FORMAT, Store
 from overread.files import sha256_bytes
 
 Picture = NDArray[np.uint8]
@@ -212,42 +214,37 @@ def made_up(n: int, side: int = 512) -> Part:
 
 def scaled_search(n: int) -> dict[str, float]:
     """Seconds to find candidates among n images with 96 random features each, a tenth copies."""
-    store = _MadeUpStore(n)
-    wall, cpu = time.monotonic(), time.process_time()
-    found = [*local_candidates(store), *global_candidates(store)]  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory(prefix="overread-scale-") as folder:
+        store = made_up_store(n, Path(folder))
+        wall, cpu = time.monotonic(), time.process_time()
+        found = [*local_candidates(store), *global_candidates(store)]
+        seconds = {"wall_s": time.monotonic() - wall, "cpu_s": time.process_time() - cpu}
     pairs = {(c.a, c.b) for c in found}
     true = [(i - 1, i) for i in range(9, n, 10)]
-    return {
+    return seconds | {
         "images": n,
-        "wall_s": time.monotonic() - wall,
-        "cpu_s": time.process_time() - cpu,
         "candidates_per_image": len(found) / n,
         "copies_among_them": sum(pair in pairs for pair in true) / len(true),
     }
 
 
-class _MadeUpStore:
-    """Random descriptions; those of a copy differ in a tenth of the bits."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-    def __len__(self) -> int:
-        return self.n
-
-    def known(self) -> list[int]:
-        return list(range(self.n))
-
-    def __getitem__(self, index: int) -> np.void:
-        copy = index % 10 == 9
-        rng = np.random.default_rng(index - copy)
-        row = np.zeros(1, RECORD)
-        row["shape"], row["count"] = (SIDE, SIDE), 96
-        row["points"][0, :96] = rng.integers(0, SIDE * STEPS, (96, 4))
-        row["bits"][0, :96] = rng.integers(0, 256, (96, 32))
-        small = rng.integers(0, 256, (8, 8)).astype(np.uint8)
-        row["picture"][0] = cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-        if copy:
-            flips = np.random.default_rng(index).random((96, 256)) < 0.1
-            row["bits"][0, :96] ^= np.packbits(flips, axis=1)
-        return row[0]
+def made_up_store(n: int, folder: Path) -> Store:
+    """Random descriptions on disk; those of a copy differ in a tenth of the bits."""
+    (folder / FORMAT).mkdir()
+    for start in range(0, n, 500):
+        rng = np.random.default_rng(start)
+        rows = np.zeros(min(500, n - start), RECORD)
+        rows["key"] = [f"{i:07d}" for i in range(start, start + len(rows))]
+        rows["digest"] = np.arange(start, start + len(rows))
+        rows["shape"], rows["count"] = SIDE, 96
+        rows["points"][:, :96] = rng.integers(0, SIDE * STEPS, (len(rows), 96, 4))
+        rows["bits"][:, :96] = rng.integers(0, 256, (len(rows), 96, 32))
+        small = rng.integers(0, 256, (len(rows), 8, 8)).astype(np.uint8)
+        rows["picture"] = [
+            cv2.resize(p, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for p in small
+        ]
+        flips = np.packbits(rng.random((len(rows[9::10]), 96, 256)) < 0.1, axis=2)
+        rows["bits"][9::10, :96] = rows["bits"][8::10, :96] ^ flips
+        rows["picture"][9::10] = rows["picture"][8::10]
+        np.save(folder / FORMAT / f"{start:07d}.npy", rows)
+    return Store(folder, [f"{i:07d}" for i in range(n)])

@@ -14,28 +14,30 @@ SIDE_HEIGHT = (9, 30)  # of a single L or R: smaller ones cannot be read
 OUTER = 0.3  # part of each side in which such a letter stands
 
 
-def text_length(grey: NDArray[np.float32]) -> int:
-    """Letters in the longest row of letter-like shapes in an (h, w) image of brightness 0 to 255.
+Shapes = NDArray[np.integer[Any]]  # (h, w): each thin bright shape by its number, 0: none
+
+
+def text_length(shapes: Shapes) -> int:
+    """Letters in the longest row of letter-like shapes.
 
     A letter is a thin bright shape on a darker ground; a row has like heights, one base line and
     small gaps. 0 when there is none.
     """
-    shapes, count = ink(grey)
+    count = int(shapes.max())
     if count == 0:
         return 0
     boxes = _letter_boxes(shapes, count)
     return 0 if len(boxes) > MOST_SHAPES else _longest_row(boxes)
 
 
-def side_letters(grey: NDArray[np.float32]) -> int:
+def side_letters(shapes: Shapes) -> int:
     """How many single letters L or R, as radiographers put them to tell left from right, stand in
-    the outer parts of an (h, w) image of brightness 0 to 255."""
-    shapes, count = ink(grey)
-    if not 0 < count <= MOST_SHAPES:
+    the outer parts of an image."""
+    if not 0 < shapes.max() <= MOST_SHAPES:
         return 0
     boxes = ndimage.find_objects(shapes)
     return sum(
-        _stands_alone(boxes, number, grey.shape) and _is_l_or_r(shapes[box] == number + 1)
+        _stands_alone(boxes, number, shapes.shape) and _is_l_or_r(shapes[box] == number + 1)
         for number, box in enumerate(boxes)
     )
 
@@ -81,16 +83,16 @@ def _is_l_or_r(letter: NDArray[np.bool_]) -> bool:
     return bool(right[: height // 2].any(axis=1).mean() > 0.7 and max(legs) == 2)
 
 
-def ink(grey: NDArray[np.float32]) -> tuple[NDArray[np.integer[Any]], int]:
-    """(h, w) numbers of the thin bright shapes on darker ground (0: none), and how many."""
+def ink(grey: NDArray[np.float32]) -> Shapes:
+    """The thin bright shapes on darker ground of an (h, w) image of brightness 0 to 255."""
     if min(grey.shape) < 16:
-        return np.zeros(grey.shape, np.int32), 0
+        return np.zeros(grey.shape, np.int32)
     stroke = grey - ndimage.grey_opening(grey, size=(9, 9))
-    shapes, count = ndimage.label((stroke > 80) & (grey > 150), structure=np.ones((3, 3)))
-    return shapes, int(count)
+    shapes: Shapes = ndimage.label((stroke > 80) & (grey > 150), structure=np.ones((3, 3)))[0]
+    return shapes
 
 
-def _letter_boxes(shapes: NDArray[np.integer[Any]], count: int) -> NDArray[np.float64]:
+def _letter_boxes(shapes: Shapes, count: int) -> NDArray[np.float64]:
     """(n, 4) top, left, height, width of the shapes that could be a letter."""
     areas = np.bincount(shapes.ravel(), minlength=count + 1)[1:]
     boxes = np.array(

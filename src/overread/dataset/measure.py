@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from overread.dataset.markers import coloured_share, side_letters, text_length
+from overread.dataset.markers import coloured_share, ink, side_letters, text_length
 from overread.images.decode import read_image
 
 WORK = 384  # longest side, in pixels, at which brightness, sharpness and text are measured
@@ -59,6 +59,7 @@ def measure(data: bytes) -> Measured:
     grey = _grey(np.asarray(work))
     quantisation, subsampling = jpeg_encoding(data) if image.facts.format == "JPEG" else (0.0, 0)
     dark, bright = np.percentile(grey, (5, 95))
+    shapes = ink(grey)
     scalars = Scalars(
         width=image.facts.width,
         height=image.facts.height,
@@ -72,8 +73,8 @@ def measure(data: bytes) -> Measured:
         spread=round(float(grey.std()), 3),
         sharpness=sharpness(grey),
         grey_band=grey_band(np.asarray(work)),
-        text=text_length(grey),
-        side_letters=side_letters(grey),
+        text=text_length(shapes),
+        side_letters=side_letters(shapes),
         coloured=coloured_share(np.asarray(work)),
     )
     thumb = np.asarray(whole.resize((THUMB, THUMB), Image.Resampling.BOX))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from overread.dataset import audit as audit_module
 from overread.dataset.audit import audit
@@ -142,10 +143,20 @@ def test_every_quality_check_flags_its_images_and_no_others(
         save(root / "disc" / f"{name}.png", pixels)
     marked = draw(4).copy()
     marked[5:15, 5:15] = (250, 220, 0)
-    save(root / "ring" / "markers.png", marked)
+    save(root / "ring" / "colour.png", marked)
+    save(root / "ring" / "side.png", lettered(draw(8, "ring"), "R", 18))
+    save(root / "ring" / "text.png", lettered(draw(9, "ring"), "LEFT BREAST", 11))
     found = issues(audit(root, tmp_path / "run", copies=False))
-    expected = {name: {f"disc/{name}.png"} for name in faults} | {"markers": {"ring/markers.png"}}
-    assert found == expected
+    assert found == {name: {f"disc/{name}.png"} for name in faults} | {
+        "markers": {"ring/colour.png", "ring/side.png"},
+        "burned_in_text": {"ring/text.png"},
+    }
+
+
+def lettered(pixels: Any, text: str, height: int) -> Any:
+    image = Image.fromarray(pixels // 2)
+    ImageDraw.Draw(image).text((4, 2), text, "white", ImageFont.load_default(height))
+    return np.asarray(image)
 
 
 def test_duplicates_conflicts_and_groups(tree: Tree, tmp_path: Path) -> None:
@@ -315,7 +326,7 @@ def test_few_false_alarms_on_clean_sets(tmp_path: Path, tree: Tree) -> None:
     alarms: Counter[str] = Counter()
     for seed in range(20):
         root = tree(60, f"data{seed}", seed=10_000 * seed)
-        document = audit(root, tmp_path / f"run{seed}", copies=False)
+        document = audit(root, tmp_path / f"run{seed}")
         alarms.update(found_checks(document) - {"small_test"})  # true: 24 images tell little
         alarms.update(r["probe"] for r in document["shortcuts"] if r["verdict"] != "clean")
         shutil.rmtree(root)

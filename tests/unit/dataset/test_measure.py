@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from overread.dataset.markers import coloured_share, side_letters, text_length
+from overread.dataset.markers import coloured_share, ink, side_letters, text_length
 from overread.dataset.measure import (
     Measured,
     grey_band,
@@ -80,12 +80,12 @@ def test_text_is_found_and_texture_is_not(draw: Any) -> None:
     font = ImageFont.load_default(size=16)
     for seed in range(10):
         plain = draw(seed, size=(300, 380))
-        assert text_length(plain[:, :, 0].astype(np.float32)) < 4
+        assert text_length(ink(plain[:, :, 0].astype(np.float32))) < 4
         image = Image.fromarray(plain // 2)
         ImageDraw.Draw(image).text((40, 250), "LEFT BREAST", fill=(255, 255, 255), font=font)
-        assert text_length(np.asarray(image.convert("L"), np.float32)) > 4
-    assert text_length(np.zeros((8, 8), np.float32)) == 0
-    assert text_length(np.zeros((80, 80), np.float32)) == 0
+        assert text_length(ink(np.asarray(image.convert("L"), np.float32))) > 4
+    assert text_length(ink(np.zeros((8, 8), np.float32))) == 0
+    assert text_length(ink(np.zeros((80, 80), np.float32))) == 0
 
 
 def test_coloured_marks_count_in_grey_images_only(draw: Any) -> None:
@@ -150,14 +150,14 @@ def _lettered(letters: str, at: tuple[int, int], side: int = 224, height: int = 
 @pytest.mark.parametrize("height", [16, 22, 30])
 @pytest.mark.parametrize("at", [(8, 10), (190, 10), (10, 100)])
 def test_a_single_l_or_r_is_a_marker(letter: str, height: int, at: tuple[int, int]) -> None:
-    assert side_letters(_lettered(letter, at, height=height)) == 1
+    assert side_letters(ink(_lettered(letter, at, height=height))) == 1
 
 
 @pytest.mark.parametrize("letters", list("BDEFIOPTV72") + ["LEFT", "RL", "", "DR. R"])
 def test_other_letters_and_words_are_no_side_markers(letters: str) -> None:
-    assert side_letters(_lettered(letters, (10, 10))) == 0
+    assert side_letters(ink(_lettered(letters, (10, 10)))) == 0
 
 
 def test_a_letter_in_the_middle_is_no_side_marker() -> None:
-    assert side_letters(_lettered("R", (100, 100))) == 0
-    assert side_letters(np.zeros((8, 8), np.float32)) == 0
+    assert side_letters(ink(_lettered("R", (100, 100)))) == 0
+    assert side_letters(ink(np.zeros((8, 8), np.float32))) == 0

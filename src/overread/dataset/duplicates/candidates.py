@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.dataset.duplicates.describe import STEPS, cells, mirror_bits
+from overread.dataset.duplicates.describe import BYTES, STEPS, cells, mirror_bits
 from overread.dataset.duplicates.neighbours import near_pairs
 from overread.dataset.duplicates.store import Store
 
@@ -52,37 +53,49 @@ def local_candidates(store: Store) -> list[Candidate]:
         use = (image[first] != image[second]) & ((left < features) | (right < features))
         mirror = ((left < features) != (right < features)).astype(np.int64)
         pair = (image[first] * n + image[second]) * 2 + mirror
-        votes = np.union1d(votes, (pair * CELLS + cell[first])[use])
-    pairs, count = np.unique(votes // CELLS, return_counts=True)
+        votes = _distinct(np.concatenate([votes, (pair * CELLS + cell[first])[use]]))
+    pairs, count = _counted(votes // CELLS)
     pairs, count = pairs[count >= MIN_CELLS], count[count >= MIN_CELLS]
     a, b, mirror = pairs // 2 // n, pairs // 2 % n, pairs % 2
-    keep = _best_per_image(a, b, count, PER_IMAGE)
+    keep = best_per_image(a, b, count, PER_IMAGE)
     rows = zip(a[keep].tolist(), b[keep].tolist(), mirror[keep].tolist(), strict=True)
     found = [Candidate(i, j, bool(m)) for i, j, m in rows]
     return [found[at] for at in np.argsort(-count[keep], kind="stable")]
+
+
+def _distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`numbers` sorted, each once (numpy's own `unique` hashes, which is slower on millions)."""
+    numbers.sort()
+    return numbers[np.append(True, numbers[1:] != numbers[:-1])] if len(numbers) else numbers
+
+
+def _counted(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct among sorted `numbers`, and how often each is there."""
+    starts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)])
+    return numbers[starts], np.diff(np.append(starts, len(numbers)))
 
 
 def _gather(
     store: Store,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
     """Bits (f, 32), image index (f,) and grid cell (f,) of the features that are searched."""
-    bits, image, cell = [], [], []
-    for index in store.known():
+    known = store.known()
+    used = [min(int(store[index]["count"]), LOCAL_FEATURES) for index in known]
+    bits = np.empty((sum(used), BYTES), np.uint8)
+    place = np.empty((sum(used), 2), np.float32)
+    start = 0
+    for index, stop in zip(known, np.cumsum(used).tolist(), strict=True):
         row = store[index]
-        if not row["count"]:
-            continue
-        used = min(int(row["count"]), LOCAL_FEATURES)
-        points = row["points"][:used, :2] / (float(STEPS) * row["shape"])
-        bits.append(row["bits"][:used])
-        image.append(np.full(used, index, np.int64))
-        cell.append(cells(points[:, 0], points[:, 1]).astype(np.int64))
-    if not bits:
-        return np.zeros((0, 32), np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64)
-    return np.concatenate(bits), np.concatenate(image), np.concatenate(cell)
+        bits[start:stop] = row["bits"][: stop - start]
+        place[start:stop] = row["points"][: stop - start, :2] / row["shape"]
+        start = stop
+    store.let_go()
+    image = np.repeat(np.array(known, np.int64), used)
+    return bits, image, cells(place[:, 0] / STEPS, place[:, 1] / STEPS)
 
 
-def _best_per_image(
-    a: NDArray[np.int64], b: NDArray[np.int64], score: NDArray[np.int64], most: int
+def best_per_image(
+    a: NDArray[np.int64], b: NDArray[np.int64], score: NDArray[Any], most: int
 ) -> NDArray[np.bool_]:
     """True for pairs among the `most` best scored of a or of b."""
     image = np.concatenate([a, b])
@@ -101,6 +114,7 @@ def global_candidates(store: Store) -> list[Candidate]:
         return []
     n, m = len(store), len(image)
     turns = np.stack([_signs(store[i]) for i in image], axis=1).reshape(8 * m, -1)
+    store.let_go()
     codes: list[NDArray[np.int64]] = []
     for left, right, differing in near_pairs(turns, **GLOBAL):
         plain = (left < m) | (right < m)
@@ -112,11 +126,11 @@ def global_candidates(store: Store) -> list[Candidate]:
         a, b = np.minimum(a, b), np.maximum(a, b)
         code = ((differing.astype(np.int64) * n + a) * n + b) * 8 + turn
         codes.append(code[a != b])
-    code = np.unique(np.concatenate(codes))
+    code = _distinct(np.concatenate(codes))
     pair, first = np.unique(code % (8 * n * n), return_index=True)  # sorted: nearest first
     distance: NDArray[np.int64] = code[first] // (8 * n * n)
     a, b, turn = pair // 8 // n, pair // 8 % n, pair % 8
-    keep = _best_per_image(a, b, -distance, PER_IMAGE_GLOBAL)
+    keep = best_per_image(a, b, -distance, PER_IMAGE_GLOBAL)
     rows = zip(a[keep].tolist(), b[keep].tolist(), turn[keep].tolist(), strict=True)
     found = [Candidate(i, j, t >= 4, t) for i, j, t in rows]
     return [found[at] for at in np.argsort(distance[keep], kind="stable")]

@@ -135,22 +135,21 @@ def _best_similarity(start: NDArray[np.float64], end: NDArray[np.float64]) -> Af
     top = slice(0, HYPOTHESES)
     scale = end[top, 2] / start[top, 2]
     angle = np.radians(end[top, 3] - start[top, 3])
-    c, s = scale * np.cos(angle), scale * np.sin(angle)
-    x, y = start[:, 0], start[:, 1]
-    shift_x = end[top, 0] - (c * x[top] - s * y[top])
-    shift_y = end[top, 1] - (s * x[top] + c * y[top])
-    off_x = np.outer(c, x) - np.outer(s, y) + shift_x[:, None] - end[:, 0]
-    off_y = np.outer(s, x) + np.outer(c, y) + shift_y[:, None] - end[:, 1]
-    error = off_x**2 + off_y**2
+    # Points as complex numbers: a similarity is z -> turn * z + shift.
+    z, w = (np.asarray(points[:, 0] + 1j * points[:, 1], np.complex64) for points in (start, end))
+    turn = np.asarray(scale * np.exp(1j * angle), np.complex64)
+    shift = w[top] - turn * z[top]
+    off = turn[:, None] * z
+    off += shift[:, None] - w
+    error = off.real**2 + off.imag**2
     support = np.maximum(0.0, 1.0 - error / LOOSE**2).sum(axis=1)
     possible = (scale > SCALES[0]) & (scale < SCALES[1])
     support[~possible] = 0.0
     best = int(np.argmax(support))
     if support[best] < LEAST_SUPPORT:
         return None
-    return np.array(
-        [[c[best], -s[best], shift_x[best]], [s[best], c[best], shift_y[best]]], np.float64
-    )
+    c, s = float(turn[best].real), float(turn[best].imag)
+    return np.array([[c, -s, shift[best].real], [s, c, shift[best].imag]], np.float64)
 
 
 def _least_squares(p: NDArray[np.float64], q: NDArray[np.float64]) -> Affine | None:

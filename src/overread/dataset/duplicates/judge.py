@@ -16,6 +16,9 @@ from overread.dataset.duplicates.proof import Proof, prove
 LEAST_MATCHES = 4  # below this, pixels are not looked at
 LEAST_CELLS = 3  # cells of 20 pixels that matches must lie in
 LEAST_OVERLAP = 0.15  # of the smaller picture
+# Coarse correlation under which a better fit nearby is not to be hoped for, with and without local
+# features that found the first one; and from which none is needed.
+HOPELESS, HOPELESS_WHOLE, CLOSE = 0.3, 0.5, 0.95
 # Evidence, in units of log odds. Two patients' chest X-rays reach a fine correlation of 0.67 and
 # 34 agreeing matches; see benchmarks/duplicates.md for how these were chosen.
 FINE_WEIGHT, COARSE_WEIGHT, MATCH_WEIGHT, BIAS = 6.0, 0.5, 4.0, -7.3
@@ -40,23 +43,29 @@ class Verdict:
 
 
 def judge(a: Record, b: Record, candidate: Candidate) -> Verdict | None:
-    """Prove one candidate; None when it is clearly no copy."""
+    """What a glance at one candidate says; None when it is clearly no copy."""
     if candidate.turn is not None:
-        return judge_at(a, b, whole(a, b, candidate.turn), 0, hopeless=0.5)
+        return judge_at(a, b, whole(a, b, candidate.turn), 0, refine=False)
     found = fit(a, b, candidate.mirror)
     if found is None or found.matches < LEAST_MATCHES or found.cells < LEAST_CELLS:
         return None
-    return judge_at(a, b, found.transform, found.matches)
+    return judge_at(a, b, found.transform, found.matches, refine=False)
 
 
 def judge_at(
-    a: Record, b: Record, transform: Affine, matches: int, hopeless: float = 0.1
+    a: Record, b: Record, transform: Affine, matches: int, *, refine: bool = True
 ) -> Verdict | None:
     """The verdict on a laid over b by `transform`, which `matches` local features support."""
-    proof = prove(a, b, transform, hopeless=hopeless)
+    proof = prove(a, b, transform, refine=refine)
     if proof is None or proof.overlap < LEAST_OVERLAP:
         return None
     return Verdict(weigh(proof, matches), proof.transform, proof, matches)
+
+
+def may_gain(verdict: Verdict) -> bool:
+    """Whether a closer look may turn a glance's verdict into another."""
+    least = HOPELESS if verdict.matches else HOPELESS_WHOLE
+    return least < verdict.proof.coarse < CLOSE
 
 
 def weigh(proof: Proof, matches: int) -> float:

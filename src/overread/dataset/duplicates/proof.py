@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from overread.dataset.duplicates.describe import Record, seen
 from overread.dataset.duplicates.geometry import Affine, inverse, plausible, square
 
-FINE, COARSE = (1.0, 3.0), (2.2, 6.0)  # standard deviations, in pixels of the stored picture
+FINE = (1.0, 3.0)  # standard deviations, in pixels of the stored picture
+COARSE = (1.1, 3.0)  # the same at half its size
 WINDOW = 15  # side of the square in which two pictures are correlated
-FLAT = 2.0  # standard deviation below which a place shows nothing
 ROUNDS = 25
 LEAST_COARSE = 0.3
-SURE = 0.95  # coarse correlation that no refinement needs to better
 
 
 @dataclass(frozen=True)
@@ -34,17 +33,16 @@ class Proof:
     overlap: float
 
 
-def prove(a: Record, b: Record, transform: Affine, *, hopeless: float = 0.1) -> Proof | None:
-    """Lay b over a by `transform`, refine it on the pixels of the stored pictures, and compare.
+def prove(a: Record, b: Record, transform: Affine, *, refine: bool = True) -> Proof | None:
+    """Lay b over a by `transform`, compare, and with `refine` look for a better fit nearby.
 
     The comparison is made in the frame of the picture that shows more (so the other is only ever
-    made smaller). A coarse correlation under `hopeless` is not refined. None when they do not
-    overlap or nothing is to be seen there.
+    made smaller). None when they do not overlap or nothing is to be seen there.
     """
     swapped = abs(np.linalg.det(transform[:, :2])) < 1.0
     if swapped:
         a, b, transform = b, a, inverse(transform)
-    proof = _compare(_picture(a), _picture(b), transform, hopeless)
+    proof = _compare(_picture(a), _picture(b), transform, refine)
     if proof is None or not swapped:
         return proof
     return replace(proof, transform=inverse(proof.transform))
@@ -71,43 +69,63 @@ def _doubled(transform: Affine) -> Affine:
 
 
 def _compare(
-    a: NDArray[np.float32], b: NDArray[np.float32], transform: Affine, hopeless: float
+    a: NDArray[np.float32], b: NDArray[np.float32], transform: Affine, refine: bool
 ) -> Proof | None:
     import cv2
 
     zoom = abs(np.linalg.det(transform[:, :2])) ** 0.5
     if zoom > 1.3:  # b will be made smaller: take away what would alias
         b = cv2.GaussianBlur(b, (0, 0), 0.5 * (zoom**2 - 1) ** 0.5)
-    seen_a, seen_b = seen(a), seen(b)
-    proof = _agreement_at(a, b, seen_a, seen_b, transform, cv2)
-    if proof is not None and hopeless < proof.coarse < SURE:
-        moved = _refined(a, b, seen_a, seen_b, transform, cv2)
-        other = _agreement_at(a, b, seen_a, seen_b, moved, cv2)
-        if other is not None and other.coarse > proof.coarse:
-            proof = other
-    return proof
+    pair = _Pair(a, b, seen(a), seen(b))
+    laid = _laid_over(pair, transform, cv2)
+    if laid is not None and refine:
+        other = _laid_over(pair, _refined(pair, transform, cv2), cv2)
+        if other is not None and other.coarse > laid.coarse:
+            laid = other
+    if laid is None:
+        return None
+    # A pair that does not agree on what is coarse is no copy: what is fine need not be looked at.
+    fine = _agreement(laid.stack, FINE, WINDOW, cv2) if laid.coarse > LEAST_COARSE else 0.0
+    return Proof(laid.transform, fine, laid.coarse, laid.overlap)
 
 
-def _agreement_at(
-    a: NDArray[np.float32], b: NDArray[np.float32],
-    seen_a: NDArray[np.uint8], seen_b: NDArray[np.uint8], transform: Affine, cv2: Any,
-) -> Proof | None:  # fmt: skip
+@dataclass(frozen=True)
+class _Pair:
+    """Two pictures, and where each shows something (1) or not (0)."""
+
+    a: NDArray[np.float32]
+    b: NDArray[np.float32]
+    seen_a: NDArray[np.uint8]
+    seen_b: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """b laid over a: `stack` (height, width, 3) holds a, b and 1 where both show something."""
+
+    transform: Affine
+    stack: NDArray[np.float32]
+    coarse: float
+    overlap: float
+
+
+def _laid_over(pair: _Pair, transform: Affine, cv2: Any) -> _Laid | None:
     if not plausible(transform):
         return None
-    size = a.shape[::-1]
-    both = _warp(seen_b, transform, size, cv2, cv2.INTER_NEAREST) & seen_a
+    size = pair.a.shape[::-1]
+    both = _warp(pair.seen_b, transform, size, cv2, cv2.INTER_NEAREST) & pair.seen_a
     # Not the edge of a black field: two pictures shifted alike have the same edge.
     both = cv2.erode(both, np.ones((5, 5), np.uint8), borderValue=1)
-    common = int(np.count_nonzero(both))
+    common = cv2.countNonZero(both)
     if common < 3 * WINDOW**2:
         return None
-    moved = _warp(b, transform, size, cv2, cv2.INTER_LINEAR)
-    coarse = _agreement(a, moved, both, COARSE, cv2)
-    # A pair that does not agree on what is coarse is no copy: what is fine need not be looked at.
-    fine = _agreement(a, moved, both, FINE, cv2) if coarse > LEAST_COARSE else 0.0
-    area_b = np.count_nonzero(seen_b) / abs(np.linalg.det(transform[:, :2]))
-    overlap = common / max(1.0, min(float(np.count_nonzero(seen_a)), area_b))
-    return Proof(transform, fine, coarse, float(min(1.0, overlap)))
+    weight = both.astype(np.float32)
+    moved = _warp(pair.b, transform, size, cv2, cv2.INTER_LINEAR)
+    stack = cv2.merge([pair.a * weight, moved * weight, weight])
+    coarse = _agreement(_half(stack, cv2.INTER_AREA, cv2), COARSE, WINDOW // 2, cv2)
+    area_b = cv2.countNonZero(pair.seen_b) / abs(np.linalg.det(transform[:, :2]))
+    overlap = common / max(1.0, min(float(cv2.countNonZero(pair.seen_a)), area_b))
+    return _Laid(transform, stack, coarse, float(min(1.0, overlap)))
 
 
 def _warp(
@@ -120,23 +138,20 @@ def _warp(
     return warped
 
 
-def _refined(
-    a: NDArray[np.float32], b: NDArray[np.float32],
-    seen_a: NDArray[np.uint8], seen_b: NDArray[np.uint8], transform: Affine, cv2: Any,
-) -> Affine:  # fmt: skip
+def _half(picture: NDArray[Any], how: int, cv2: Any) -> NDArray[Any]:
+    smaller: NDArray[Any] = cv2.resize(
+        picture, (picture.shape[1] // 2, picture.shape[0] // 2), interpolation=how
+    )
+    return smaller
+
+
+def _refined(pair: _Pair, transform: Affine, cv2: Any) -> Affine:
     """`transform` moved to where the two pictures correlate best (Evangelidis 2008, ECC).
 
     Found at half the size: what is compared is too wide to need more.
     """
-
-    def half(picture: NDArray[Any], how: int) -> NDArray[Any]:
-        smaller: NDArray[Any] = cv2.resize(
-            picture, (picture.shape[1] // 2, picture.shape[0] // 2), interpolation=how
-        )
-        return smaller
-
-    bands = [half(_band(picture, COARSE, cv2), cv2.INTER_AREA) for picture in (a, b)]
-    masks = [half(mask * 255, cv2.INTER_NEAREST) for mask in (seen_a, seen_b)]
+    bands = [_half(_band(picture, cv2), cv2.INTER_AREA, cv2) for picture in (pair.a, pair.b)]
+    masks = [_half(mask * 255, cv2.INTER_NEAREST, cv2) for mask in (pair.seen_a, pair.seen_b)]
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, ROUNDS, 1e-4)
     try:
         _, moved = cv2.findTransformECCWithMask(
@@ -147,45 +162,36 @@ def _refined(
     return _doubled(np.asarray(moved, np.float64))
 
 
-def _band(
-    picture: NDArray[np.float32], sigmas: tuple[float, float], cv2: Any
-) -> NDArray[np.float32]:
-    low, high = sigmas
-    band: NDArray[np.float32] = cv2.GaussianBlur(picture, (0, 0), low) - cv2.GaussianBlur(
-        picture, (0, 0), high
-    )
+def _band(picture: NDArray[np.float32], cv2: Any) -> NDArray[np.float32]:
+    low, high = (cv2.GaussianBlur(picture, (0, 0), 2 * sigma) for sigma in COARSE)
+    band: NDArray[np.float32] = low - high
     return band
 
 
 def _agreement(
-    a: NDArray[np.float32], b: NDArray[np.float32], both: NDArray[np.uint8],
-    sigmas: tuple[float, float], cv2: Any,
-) -> float:  # fmt: skip
-    """Mean local correlation of band-passed pictures over `both`."""
-    weight = both.astype(np.float32)
+    stack: NDArray[np.float32], sigmas: tuple[float, float], window: int, cv2: Any
+) -> float:
+    """Mean local correlation of band-passed pictures over where both show something."""
+    weight = cv2.extractChannel(stack, 2)
+    inside = weight > 0
 
-    def blurred(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    def blurred(sigma: float) -> list[NDArray[np.float32]]:
         # Normalised, so that the fill outside the overlap does not leak in.
-        inside = cv2.GaussianBlur(weight, (0, 0), sigma)
-        smooth: NDArray[np.float32] = cv2.GaussianBlur(picture * weight, (0, 0), sigma)
-        even: NDArray[np.float32] = smooth / np.maximum(inside, 1e-3)
-        return even
+        *pictures, share = cv2.split(cv2.GaussianBlur(stack, (0, 0), sigma))
+        even = weight / np.maximum(share, 1e-3)
+        return [picture * even for picture in pictures]
 
-    def mean(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        total: NDArray[np.float32] = cv2.boxFilter(
-            picture, -1, (WINDOW, WINDOW), borderType=cv2.BORDER_CONSTANT
-        )
-        return total
-
-    x = (blurred(a, sigmas[0]) - blurred(a, sigmas[1])) * weight
-    y = (blurred(b, sigmas[0]) - blurred(b, sigmas[1])) * weight
-    xy, xx, yy = mean(x * y), np.maximum(mean(x * x), 0), np.maximum(mean(y * y), 0)
-    local = xy / np.sqrt(np.maximum(xx * yy, 1e-6))
-    inside = (weight > 0) & (mean(weight) > 0.4)
-    if not inside.any():
+    x, y = (low - high for low, high in zip(*map(blurred, sigmas), strict=True))
+    products = cv2.merge([x * y, x * x, y * y, weight])
+    xy, xx, yy, filled = cv2.split(
+        cv2.boxFilter(products, -1, (window, window), borderType=cv2.BORDER_CONSTANT)
+    )
+    inside &= filled > 0.4
+    xy, xx, yy = xy[inside], np.maximum(xx[inside], 0), np.maximum(yy[inside], 0)
+    if not len(xy):
         return 0.0
+    local = xy / np.sqrt(np.maximum(xx * yy, 1e-6))
     # Places that show little in both pictures count little.
-    energy = np.sqrt(np.maximum(xx / (xx[inside].mean() + 1e-6), yy / (yy[inside].mean() + 1e-6)))
-    share = np.minimum(energy, 1.0)[inside]
-    values = local[inside]
-    return float((values * share).sum() / (share.sum() + 1e-9))
+    energy = np.sqrt(np.maximum(xx / (xx.mean() + 1e-6), yy / (yy.mean() + 1e-6)))
+    share = np.minimum(energy, 1.0)
+    return float((local * share).sum() / (share.sum() + 1e-9))

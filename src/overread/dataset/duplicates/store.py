@@ -6,6 +6,7 @@ when read. A run that was stopped, or a folder that has grown, describes only wh
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,6 +52,13 @@ class Store:
         """The first index of every key that has no description yet."""
         first = {key: index for index, key in reversed(list(enumerate(self.keys)))}
         return sorted(i for key, i in first.items() if key.encode() not in self._places)
+
+    def let_go(self) -> None:
+        """Give back the memory that reading descriptions has filled; they are read anew."""
+        for shard in self._shards:
+            mapped = getattr(shard, "_mmap", None)
+            if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                mapped.madvise(mmap.MADV_DONTNEED)
 
     def fill(self, load: Load, workers: int, show: bool) -> None:
         """Describe what is missing, `workers` images at a time, keeping each finished shard."""

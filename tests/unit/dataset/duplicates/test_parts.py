@@ -94,13 +94,11 @@ def test_near_pairs_of_nothing(n: int) -> None:
     assert list(near_pairs(np.zeros((n, 32), np.uint8), tables=8, window=4, limit=9)) == []
 
 
-def test_hamming_agrees_with_counting_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hamming_agrees_with_counting_bits() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.integers(0, 256, (2, 20, 32)).astype(np.uint8)
     expected = np.unpackbits(a ^ b, axis=1).sum(axis=1)
     words = a.view(np.uint64), b.view(np.uint64)
-    assert (hamming(*words) == expected).all()
-    monkeypatch.delattr(np, "bitwise_count")
     assert (hamming(*words) == expected).all()
 
 

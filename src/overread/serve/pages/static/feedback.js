@@ -9,7 +9,7 @@ const OWN_WORDS = { other: "feedback.other", "cannot tell": "feedback.unsure" };
 export function feedbackForm(caseId, classes, id) {
   const select = h(
     "select",
-    { id: `${id}-reading`, "aria-describedby": `${id}-said` },
+    { id: `${id}-reading`, autocomplete: "off", "aria-describedby": `${id}-said` },
     h("option", { value: "", text: () => t("feedback.select") }),
     ...classes.map((name) => h("option", { value: name, text: () => className(name) })),
     ...Object.entries(OWN_WORDS)
@@ -18,6 +18,7 @@ export function feedbackForm(caseId, classes, id) {
   );
   const comment = h("textarea", {
     id: `${id}-comment`,
+    autocomplete: "off",
     rows: "2",
     maxlength: "10000",
     "aria-describedby": `${id}-hint`,
@@ -32,7 +33,7 @@ export function feedbackForm(caseId, classes, id) {
   };
   const form = h(
     "form",
-    {},
+    { autocomplete: "off" },
     h("label", { for: select.id, text: () => t("feedback.reading") }),
     select,
     h("label", { for: comment.id, text: () => t("feedback.comment") }),

@@ -11,13 +11,18 @@ import pytest
 from PIL import Image
 
 from overread.predict.heatmap import (
+    LAYER,
     LONGEST,
+    OPACITY,
     HeatmapFolder,
     caption,
     colours,
     fit_scale,
+    layer,
+    layer_png,
     overlay,
     overlay_png,
+    shrunk,
     strength,
 )
 from overread.predict.prediction import Prediction
@@ -152,3 +157,38 @@ def test_from_a_model_to_a_picture(tmp_path: Path) -> None:
     drawn = overlay(found, model.info)
     changed = np.abs(drawn.astype(int) - pixels).mean(-1)
     assert changed[:, :24].mean() > 2 * changed[:, 40:].mean()
+
+
+def test_the_layer_laid_on_the_picture_is_the_overlay() -> None:
+    for value in (0.1, 1.0, 2.0, 50.0):
+        found = prediction(corner(value))
+        drawn = layer(found, INFO)
+        assert drawn is not None and drawn.shape == (80, 120, 4) and drawn.dtype == np.uint8
+        alpha = OPACITY * drawn[..., 3:].astype(float) / 255
+        laid = GREY * (1 - alpha) + drawn[..., :3] * alpha
+        np.testing.assert_allclose(laid, overlay(found, INFO), atol=1.5)
+
+
+def test_where_there_is_no_evidence_the_layer_is_clear_or_missing() -> None:
+    drawn = layer(prediction(corner(2.0)), INFO)
+    assert drawn is not None
+    assert drawn[60:, 90:, 3].max() == 0
+    assert drawn[:20, :30, 3].min() == 255
+    empty = prediction(np.zeros((4, 4)))
+    assert layer(empty, INFO) is None and layer_png(empty, INFO) is None
+    with pytest.raises(ValueError, match="without a heat map"):
+        layer(replace(empty, heatmap=None), INFO)
+
+
+def test_the_layer_has_the_proportions_of_the_picture_and_a_bounded_size() -> None:
+    wide = np.zeros((300, 3000, 3), np.uint8)
+    data = layer_png(prediction(corner(2.0), wide), INFO)
+    assert data is not None
+    image = Image.open(io.BytesIO(data))
+    assert (image.mode, image.size) == ("RGBA", (LAYER, round(LAYER / 10)))
+
+
+def test_a_picture_is_only_ever_made_smaller() -> None:
+    assert shrunk(GREY, 1000) is GREY
+    assert shrunk(GREY, 60).shape == (40, 60, 3)
+    assert shrunk(np.zeros((1, 3000, 3), np.uint8), 10).shape == (1, 10, 3)

@@ -45,10 +45,14 @@ class Agreement:
     auroc: tuple[float, float] | None = None
 
     @property
+    def keeps_auroc(self) -> bool:
+        """Whether the second tells the classes apart as well as the first."""
+        return self.auroc is None or self.auroc[0] - self.auroc[1] <= AUROC_DROP
+
+    @property
     def passed(self) -> bool:
-        """Few enough other verdicts, and no worse at telling classes apart."""
-        drop = 0.0 if self.auroc is None else self.auroc[0] - self.auroc[1]
-        return self.changed <= CHANGED and drop <= AUROC_DROP
+        """Whether that holds and few enough verdicts are others."""
+        return self.changed <= CHANGED and self.keeps_auroc
 
     def __str__(self) -> str:
         text = (

@@ -24,16 +24,21 @@ def read_graph(data: bytes) -> Any:
 
 def graph_bytes(model: Any) -> bytes:
     """The file of a model, without the constants that nothing reads; equal models, equal bytes."""
+    _drop_unused(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _drop_unused(model: Any) -> None:
     used = {name for node in model.graph.node for name in node.input}
     used |= {output.name for output in model.graph.output}
     for tensor in [t for t in model.graph.initializer if t.name not in used]:
         model.graph.initializer.remove(tensor)
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 def with_calibration(data: bytes, calibration: Calibration, tensors: Tensors) -> bytes:
     """The same network with `calibration` between its logits and its probabilities."""
     model = read_graph(without_outputs(data, [tensors.probabilities]))
+    _drop_unused(model)
     constants, nodes = _calibration_nodes(calibration, tensors)
     model.graph.initializer.extend(numpy_helper.from_array(v, n) for n, v in constants.items())
     model.graph.node.extend(nodes)

@@ -29,7 +29,7 @@ FALL = 0.05  # of the mean AUROC, through one coder: more than this is worth a l
 # What each row can say: "gone" accuses when it does well, "coder" when it falls, "told" informs.
 KINDS = {
     "border_only": "gone",
-    "centre_black": "gone",
+    "centre_covered": "gone",
     "masked_out": "gone",
     "masked_only": "told",
     "blurred": "told",

@@ -132,9 +132,10 @@ def corner_marker(scans: list[Scan], rng: np.random.Generator) -> Planted:
     """A bright marker in the corner of nearly every picture of one class: a shortcut."""
 
     def marked(scan: Scan) -> Scan:
-        pixels = scan.pixels.copy()
-        pixels[4:16, 4:16] = 255
-        pixels[7:13, 7:13] = 0
+        pixels, unit = scan.pixels.copy(), scan.pixels.shape[0] / 160
+        for start, stop, level in ((4, 16, 255), (7, 13, 0)):
+            side = slice(round(start * unit), round(stop * unit))
+            pixels[side, side] = level
         return replace(scan, pixels=pixels)
 
     of_class = [i for i, s in enumerate(scans) if s.label == "malignant" and rng.random() < 0.97]

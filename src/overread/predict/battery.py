@@ -48,8 +48,9 @@ def try_shortcuts(
     cover = covers(images, seed)
     plans = {name: _inputs(name, images, cover) for name in INTERVENTIONS}
     plans = {name: rows for name, rows in plans.items() if rows}
+    mean = np.mean([image.pixels for image in images], axis=0).astype(np.uint8)
     total = sum(map(len, plans.values()))
-    tables, shown = {}, track(_steps(plans), "Trying for shortcuts", total=total)
+    tables, shown = {}, track(_steps(plans, mean), "Trying for shortcuts", total=total)
     scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in plans}
     for name, row in _run(predictor, shown):
         scores[name].append(row)
@@ -57,7 +58,7 @@ def try_shortcuts(
         of = [image.record for image, _ in rows]
         tables[name] = scored_table(predictor.info, of, scores[name])
     write_tables(run / SHORTCUTS_FILE, tables)
-    _write_pictures(run / PICTURES, images, plans)
+    _write_pictures(run / PICTURES, images, plans, mean)
     if looks := list(_looks(predictor, images)):
         write_looks(run / HEATMAPS_FILE, looks)
 
@@ -112,10 +113,10 @@ def _inputs(
 Plan = dict[str, list[tuple[Seen, Mask]]]
 
 
-def _steps(plans: Plan) -> Iterator[tuple[str, Pixels]]:
+def _steps(plans: Plan, mean: Pixels) -> Iterator[tuple[str, Pixels]]:
     for name, rows in plans.items():
         for image, mask in rows:
-            yield name, INTERVENTIONS[name].change(image.pixels, mask)
+            yield name, INTERVENTIONS[name].change(image.pixels, mask, mean)
 
 
 def _run(
@@ -143,14 +144,14 @@ def _probabilities(predictor: Predictor, images: Sequence[Pixels]) -> NDArray[np
     return scores
 
 
-def _write_pictures(folder: Path, images: Sequence[Seen], plans: Plan) -> None:
+def _write_pictures(folder: Path, images: Sequence[Seen], plans: Plan, mean: Pixels) -> None:
     """One image as it is and after each intervention; one that has a mask, if any has."""
     example = next((image for image in images if image.mask is not None), images[0])
     write_bytes(folder / "untouched.png", _png(example.pixels))
     for name, rows in plans.items():
         mask = next((mask for image, mask in rows if image is example), None)
         if mask is not None:
-            changed = INTERVENTIONS[name].change(example.pixels, mask)
+            changed = INTERVENTIONS[name].change(example.pixels, mask, mean)
             write_bytes(folder / f"{name}.png", _png(changed))
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from overread.dataset.manifest import read_manifest
+from overread.dataset.source import image_bytes
 from overread.errors import DataError, OverreadError
 from overread.evaluate.predictions import read_predictions
 from overread.files import write_bytes
@@ -34,6 +35,7 @@ ANSWERED = ".case:is([data-status=answer], [data-status=refer], [data-status=rej
 PHONE = {"viewport": {"width": 390, "height": 1100}, "device_scale_factor": 1.5}
 DESK = {"viewport": {"width": 1180, "height": 860}}
 COLOURS = 128
+Picture = tuple[str, bytes]  # file name, content
 
 
 def main() -> int:
@@ -59,16 +61,16 @@ def draw(run: Path) -> None:
     with serving(run / "model.overread") as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         sure, unsure = chosen_images(run)
-        draw_page(browser, url, "page-phone", [sure], PHONE)
-        draw_page(browser, url, "page-phone-zh", [sure], {**PHONE, "locale": "zh-CN"})
-        draw_page(browser, url, "page-dark", [unsure], {**DESK, "color_scheme": "dark"})
+        draw_page(browser, url, "page-phone", sure, PHONE)
+        draw_page(browser, url, "page-phone-zh", sure, {**PHONE, "locale": "zh-CN"})
+        draw_page(browser, url, "page-dark", unsure, {**DESK, "color_scheme": "dark"})
         draw_file(browser, f"{url}/about", "about", "body[data-ready]")
         for name in ("report", "audit"):
             draw_file(browser, (run / f"{name}.html").resolve().as_uri(), name, "h1")
         browser.close()
 
 
-def chosen_images(run: Path) -> tuple[Path, Path]:
+def chosen_images(run: Path) -> tuple[Picture, Picture]:
     """Two test images: the surest of those answered rightly (else of all), and one referred."""
     table = read_predictions(run / "predictions.csv").select("test")
     root = read_manifest(run).root
@@ -79,7 +81,9 @@ def chosen_images(run: Path) -> tuple[Path, Path]:
     referred = [i for i in rows if table.statuses[i] == "refer"]
     best = max(right or rows, key=lambda i: sure[i])
     unsure = min(referred or rows, key=lambda i: sure[i])
-    return root / table.paths[best], root / table.paths[unsure]
+    named = [table.paths[best], table.paths[unsure]]
+    first, second = ((Path(path).name, image_bytes(root, path)) for path in named)
+    return first, second
 
 
 @contextmanager
@@ -101,14 +105,13 @@ def serving(model: Path) -> Iterator[str]:
             app.state.close()
 
 
-def draw_page(
-    browser: Any, url: str, name: str, images: list[Path], options: dict[str, Any]
-) -> None:
-    """The page with the answer for `images` in view."""
+def draw_page(browser: Any, url: str, name: str, image: Picture, options: dict[str, Any]) -> None:
+    """The page with the answer for one image in view."""
     page = browser.new_page(reduced_motion="reduce", **{"locale": "en-GB", **options})
     page.goto(url)
     page.wait_for_selector("body[data-ready]")
-    page.set_input_files("#choose", [str(path) for path in images])
+    file = {"name": image[0], "mimeType": "image/png", "buffer": image[1]}
+    page.set_input_files("#choose", [file])
     page.locator(ANSWERED).first.wait_for()
     page.wait_for_function("() => document.activeElement.tagName === 'H3'")
     page.evaluate("() => document.activeElement.blur()")

@@ -130,6 +130,8 @@ def test_several_possible_classes_are_named(visit: Visit, serve: Any) -> None:
         assert headline(card) == "I cannot tell: show this to a doctor"
         assert "More than one class remains possible: red, green." in card.inner_text()
         assert "Cannot be ruled out: red, green." in card.inner_text()
+        # A quantile of 1 keeps a class in the set of every image.
+        assert "too few images to rule these out on any image: red, green." in card.inner_text()
 
 
 def test_a_foreign_image_is_rejected_with_the_distance(

@@ -7,6 +7,7 @@ import { leakyBanner, limits, trained } from "./model.js";
 import { openSwitch, showFailure } from "./shell.js";
 import { bind, className, currentLanguage, limit, list, loadTexts } from "./texts.js";
 import { number, percent, subject, t } from "./texts.js";
+import { neverRuledOut } from "./words.js";
 
 const SHARES = ["accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "npv"];
 const HEADLINES = [
@@ -162,6 +163,9 @@ function whisker(value, [low, high], [from, to]) {
 
 function refusals(model) {
   const { quality, ood, conformal, operating_point: point, results } = model;
+  const names = neverRuledOut(model);
+  const never = () =>
+    names.length ? t("about.no_single_never", { classes: list(names.map(className)) }) : "";
   const steps = [
     ["about.no_quality", () => t("about.no_quality_text", qualityWords(quality))],
     [
@@ -185,7 +189,7 @@ function refusals(model) {
       "about.no_single",
       () =>
         conformal
-          ? t("about.no_single_text", { coverage: percent(conformal.coverage) })
+          ? [t("about.no_single_text", { coverage: percent(conformal.coverage) }), never()].join(" ")
           : t("about.no_single_none"),
     ],
   ];

@@ -74,7 +74,7 @@ export class Card {
       right && model.leaky ? h("p", { class: "leaky", text: () => t("leaky.short") }) : null,
       h("p", { text: () => reason(found, model) }),
       adviceOn(found),
-      h("p", { class: "next", text: () => next(found) }),
+      h("p", { class: "next", text: () => next(found, model) }),
     );
     const rest = h(
       "div",

@@ -42,8 +42,12 @@ export function reason(found, model) {
 }
 
 // What to do about it; "" where the reason says it all.
-export function next(found) {
-  if (found.status === "refer") return t("next.refer");
+export function next(found, model) {
+  if (found.status === "refer") {
+    const never = found.code === "several" ? neverRuledOut(model) : [];
+    const why = never.length ? t("next.never", { classes: list(never.map(className)) }) : "";
+    return `${why} ${t("next.refer")}`.trim();
+  }
   if (found.status === "answer") return t("next.not_sure_it_is_right");
   return found.code === "ood" ? t("next.foreign") : "";
 }
@@ -85,6 +89,12 @@ function counted({ value, ci95, n }) {
   const rounded = value < 1 ? Math.min(99, Math.round(100 * value)) : 100;
   const [low, high] = [Math.floor(100 * ci95[0] + TINY), Math.ceil(100 * ci95[1] - TINY)];
   return { value: rounded, low, high, n };
+}
+
+// Classes that are in the set of every image: a quantile of 1 says that there were too few to tell.
+export function neverRuledOut({ conformal, classes, multilabel }) {
+  if (!conformal || multilabel) return [];
+  return classes.filter((_, k) => conformal.quantiles[k] >= 1);
 }
 
 function spoken(share) {

@@ -6,7 +6,7 @@ import { markdown } from "./markdown.js";
 import { leakyBanner, limits, trained } from "./model.js";
 import { openSwitch, showFailure } from "./shell.js";
 import { bind, className, currentLanguage, limit, list, loadTexts } from "./texts.js";
-import { number, percent, subject, t } from "./texts.js";
+import { number, percent, sentences, subject, t } from "./texts.js";
 import { neverRuledOut } from "./words.js";
 
 const SHARES = ["accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "npv"];
@@ -189,7 +189,7 @@ function refusals(model) {
       "about.no_single",
       () =>
         conformal
-          ? [t("about.no_single_text", { coverage: percent(conformal.coverage) }), never()].join(" ")
+          ? sentences(t("about.no_single_text", { coverage: percent(conformal.coverage) }), never())
           : t("about.no_single_none"),
     ],
   ];

@@ -2,7 +2,8 @@
 
 import { h, icon } from "./dom.js";
 import { feedbackForm } from "./feedback.js";
-import { bind, className, limit, list, megabytes, number, percent, t, time } from "./texts.js";
+import { bind, className, limit, list, megabytes, number } from "./texts.js";
+import { percent, sentences, t, time } from "./texts.js";
 import { faults, headline, next, reason, reliability } from "./words.js";
 
 let count = 0;
@@ -143,7 +144,7 @@ function likeliest(found) {
 
 function adviceOn(found) {
   if (found.status !== "reject" || !found.quality.issues?.length) return null;
-  const words = () => faults(found).map(({ advice }) => advice).join(" ");
+  const words = () => sentences(...faults(found).map(({ advice }) => advice));
   return h("p", { class: "lede", text: words });
 }
 
@@ -221,7 +222,7 @@ function quality(found) {
   const words = () =>
     good
       ? t("quality.good")
-      : faults(found).map(({ fault, advice }) => `${fault}: ${advice}`).join(" ");
+      : sentences(...faults(found).map(({ fault, advice }) => t("quality.fault", { fault, advice })));
   return h(
     "section",
     { class: "block quality" },

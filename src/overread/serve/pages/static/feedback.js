@@ -2,7 +2,7 @@
 
 import { postJson } from "./api.js";
 import { h } from "./dom.js";
-import { bind, className, t } from "./texts.js";
+import { bind, className, sentences, t } from "./texts.js";
 
 const OWN_WORDS = { other: "feedback.other", "cannot tell": "feedback.unsure" };
 
@@ -57,7 +57,7 @@ export function feedbackForm(caseId, classes, id) {
       );
       form.reset();
     } catch (trouble) {
-      say("wrong", () => `${t(`trouble.${trouble.kind}`)} ${t(`trouble.${trouble.kind}.next`, { size: "" })}`);
+      say("wrong", () => sentences(t(`trouble.${trouble.kind}`), t(`trouble.${trouble.kind}.next`, { size: "" })));
     }
   });
   return h("details", { class: "feedback" }, h("summary", { text: () => t("feedback.heading") }), form);

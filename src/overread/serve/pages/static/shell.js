@@ -2,7 +2,7 @@
 
 import { Trouble } from "./api.js";
 import { find, h } from "./dom.js";
-import { bind, currentLanguage, setLanguage, t } from "./texts.js";
+import { bind, currentLanguage, sentences, setLanguage, t } from "./texts.js";
 
 export function openSwitch() {
   bind(document.body, () => (document.title = t(document.body.dataset.title)));
@@ -19,7 +19,7 @@ export function showFailure(error) {
   place.hidden = false;
   place.replaceChildren(
     h("h2", { text: () => t("app.start_failed") }),
-    h("p", { text: () => `${t(`trouble.${kind}`)} ${t(`trouble.${kind}.next`, { size: "" })}` }),
+    h("p", { text: () => sentences(t(`trouble.${kind}`), t(`trouble.${kind}.next`, { size: "" })) }),
     h("button", {
       class: "primary",
       text: () => t("app.retry"),

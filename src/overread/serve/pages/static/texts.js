@@ -55,6 +55,10 @@ export function list(names) {
   return names.join(t("list.comma"));
 }
 
+export function sentences(...parts) {
+  return parts.filter(Boolean).join(language === "zh" ? "" : " ");
+}
+
 // What the model's images are, with the article where a language has one.
 export function subject(model, { article = false } = {}) {
   const words = model.subject?.[language] ?? model.subject?.en ?? "";

@@ -1,6 +1,6 @@
 // A prediction in words. Everything said comes from its code and values and the model's own test.
 
-import { className, limit, list, number, percent, subject, t } from "./texts.js";
+import { className, limit, list, number, percent, sentences, subject, t } from "./texts.js";
 
 // Fewer test cases than this give no share worth a sentence of its own.
 export const FEW = 30;
@@ -46,7 +46,7 @@ export function next(found, model) {
   if (found.status === "refer") {
     const never = found.code === "several" ? neverRuledOut(model) : [];
     const why = never.length ? t("next.never", { classes: list(never.map(className)) }) : "";
-    return `${why} ${t("next.refer")}`.trim();
+    return sentences(why, t("next.refer"));
   }
   if (found.status === "answer") return t("next.not_sure_it_is_right");
   return found.code === "ood" ? t("next.foreign") : "";

@@ -15,7 +15,7 @@ from overread.predict import engine as engines
 from overread.predict.engine import fastest
 from overread.predict.predictor import load
 from overread.predict.session import Session
-from tiny_bundle import SIDE, graph, picture, truth, write_tiny
+from tiny_bundle import SIDE, golden, graph, picture, truth, write_tiny
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
 NAMES = ("logits", "probabilities", "features", "heatmap")
@@ -97,3 +97,23 @@ def test_both_engines_are_really_timed(tmp_path: Path) -> None:
     model = load(write_tiny(tmp_path / "m.overread"), engine="auto", images=10**6)
     assert model.session.engine in ("onnxruntime", "openvino")
     assert model.predict(picture("blue")).label == "blue"
+
+
+@pytest.mark.parametrize(("off", "precision", "loads"), [
+    (0.02, "int8", True), (0.02, "fp16", False), (0.09, "int8", False),
+])  # fmt: skip
+def test_the_self_test_grants_8_bits_a_step_of_rounding_and_no_more(
+    tmp_path: Path, off: float, precision: str, loads: bool
+) -> None:
+    stored = golden()
+    stored["probabilities"] = stored["probabilities"] + np.float32([[off, -off, 0]])
+    conversion = {
+        "precision": precision, "source_sha256": "0" * 64, "on": "drawn", "images": 9,
+        "changed": 0.0, "largest": 0.0,
+    }  # fmt: skip
+    path = write_tiny(tmp_path / "m.overread", golden=stored, conversion=conversion)
+    if loads:
+        assert load(path).predict(picture("red")).label == "red"
+    else:
+        with pytest.raises(BundleError, match="answers differently here"):
+            load(path)

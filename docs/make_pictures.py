@@ -32,7 +32,7 @@ PICTURES = Path(__file__).parent / "pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--no-first-run"]
 ANSWERED = ".case:is([data-status=answer], [data-status=refer], [data-status=reject])"
-PHONE = {"viewport": {"width": 390, "height": 1100}, "device_scale_factor": 1.5}
+PHONE = {"viewport": {"width": 390, "height": 1100}}
 DESK = {"viewport": {"width": 1180, "height": 860}}
 COLOURS = 128
 Picture = tuple[str, bytes]  # file name, content
@@ -62,8 +62,8 @@ def draw(run: Path) -> None:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         sure, unsure = chosen_images(run)
         draw_page(browser, url, "page-phone", sure, PHONE)
-        draw_page(browser, url, "page-phone-zh", sure, {**PHONE, "locale": "zh-CN"})
         draw_page(browser, url, "page-dark", unsure, {**DESK, "color_scheme": "dark"})
+        draw_page(browser, url, "page-zh", unsure, {**DESK, "locale": "zh-CN"})
         draw_file(browser, f"{url}/about", "about", "body[data-ready]")
         for name in ("report", "audit"):
             draw_file(browser, (run / f"{name}.html").resolve().as_uri(), name, "h1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from overread.dataset import audit_page
+from overread.dataset.audit import NOT_SEARCHED
 from overread.dataset.audit_page import (
     MOST_PICTURES,
     MOST_ROWS,
@@ -22,8 +24,10 @@ from overread.dataset.audit_page import (
     write_audit_page,
 )
 from overread.dataset.manifest import ImageRecord, Manifest, write_manifest
+from overread.dataset.scan import scan
 from overread.errors import DataError
 from overread.files import write_json
+from overread.pages.texts import load_texts
 
 TURNED = [[0.0, -1.0, 63.0], [1.0, 0.0, 0.0]]  # 64 x 64, a quarter turn
 
@@ -328,3 +332,52 @@ def test_thumbnails_are_small_and_a_missing_file_is_none(tmp_path: Path) -> None
 def test_without_an_audit_there_is_no_page(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"audit\.json"):
         write_audit_page(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("note", "chinese"),
+    [
+        (
+            "3 images name a patient that stands for nobody ('N/A'): not taken as one",
+            "有 3 幅图像的患者标识只是占位符（&#39;N/A&#39;）：未视为同一患者",
+        ),
+        (
+            "12 files of other types were left out (.txt 10, .zip 2)",
+            "已排除 12 个其他类型的文件（.txt 10, .zip 2）",
+        ),
+        (NOT_SEARCHED, "未搜索经改动的副本"),
+    ],
+)
+def test_notes_are_said_in_chinese_too(note: str, chinese: str) -> None:
+    page = rendered(audit(notes=[note, "something new"]))
+    assert chinese in page
+    assert "something new" in page
+
+
+def test_a_reason_for_refusing_a_file_is_said_in_chinese_too() -> None:
+    rows = [
+        {"path": "a.png", "reason": "is a PNG cut short. Copy it again."},
+        {"path": "b.jpg", "reason": "is <odd>"},
+    ]
+    page = rendered(audit(unreadable=rows))
+    assert "PNG 文件不完整。请重新复制。" in page
+    assert "is &lt;odd&gt;" in page
+
+
+def test_every_note_that_a_scan_leaves_is_in_the_catalogue(
+    tmp_path: Path, save: Callable[..., Path]
+) -> None:
+    root = tmp_path / "data"
+    for name in ("a/1.png", "b/1.png", "A/2.png"):
+        save(root / name)
+    (root / "a" / "notes.txt").write_text("x", "utf-8")
+    (root / "a" / ".hidden.png").write_text("x", "utf-8")
+    (root / "empty").mkdir()
+    (root / "a" / "link.png").symlink_to(root / "a" / "1.png")
+    (tmp_path / "t.csv").write_text("path,label,group,sha256\ndata/a/1.png,x,1,7\n", "utf-8")
+    datas = (root, tmp_path / "t.csv")
+    notes = {note for data in datas for note in scan(data, min_classes=1).notes}
+    texts = load_texts(audit_page.PACKAGE / "texts")
+    unknown = [n for n in notes if texts.recognise("note", n).key == "page.as_it_is"]
+    assert len(notes) >= 5
+    assert not unknown

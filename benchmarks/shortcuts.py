@@ -1,11 +1,12 @@
 """Does the shortcut battery accuse a model that uses a shortcut, and nobody else?
 
-    python -m benchmarks.shortcuts --work DIR [--seeds 20] [--run NAME=RUN ...]
+    python -m benchmarks.shortcuts --work DIR [--seeds 20] [--data NAME=RUN] [--run NAME=RUN]
 
 Phantom ultrasound of `--seeds` seeds, clean and with a marker planted in the corner of the
 malignant images: each trains a small network from random weights, exports it, and tries it as
-`overread train` does. `--run` adds finished runs on real data, whose battery is in their
-metrics.json. Trials that DIR holds are not made again.
+`overread train` does. `--data` does the same on real images whose audit and split are in RUN;
+`--run` adds finished runs, whose battery is in their metrics.json. Trials that DIR holds are not
+made again.
 """
 
 from __future__ import annotations
@@ -18,21 +19,25 @@ from typing import Any
 
 import numpy as np
 
-from overread.bundle.format import BundleInfo
+from overread.bundle.format import BundleInfo, Tensors
 from overread.bundle.write import bundle_bytes
-from overread.dataset.manifest import ImageRecord
+from overread.dataset.manifest import ImageRecord, read_manifest
+from overread.dataset.source import image_bytes
 from overread.evaluate.calibration import Calibration
-from overread.evaluate.shortcuts import judge, read_tables
+from overread.evaluate.predictions import write_predictions
+from overread.evaluate.recompute import recompute
 from overread.files import read_json, sha256_file, write_bytes, write_json, write_text
 from overread.images.preprocess import PreprocessSpec, load_preprocessed
 from overread.phantom.dataset import CLASSES, make_scans, png_bytes
 from overread.phantom.faults import FAULTS
 from overread.predict.battery import try_shortcuts
+from overread.predict.heatmap import fit_scale
 from overread.predict.labelled import predict_records
 from overread.predict.predictor import load
+from overread.predict.session import Session
 
 HERE = Path(__file__).resolve().parent
-PATIENTS, SIZE, SIDE, EPOCHS = 150, (96, 112), 64, 25
+PATIENTS, SIZE, SIDE, EPOCHS, REAL_EPOCHS = 150, (96, 112), 64, 25, 12
 SPEC = PreprocessSpec(SIDE, SIDE)
 TRAINED = 6  # of ten patients of each class
 
@@ -47,7 +52,8 @@ def main() -> None:
                 folder = options.work / f"{name}-{seed}"
                 write_json(path, trial(folder, seed, () if name == "clean" else (name,)))
             found.append(read_json(path))
-    runs = {name: read_json(Path(run) / "metrics.json") for name, run in options.run}
+    runs = {name: read_json(_tried(options.work, name, Path(run))) for name, run in options.data}
+    runs |= {name: read_json(Path(run) / "metrics.json") for name, run in options.run}
     write_text(HERE / "shortcuts.md", page(trials, runs))
 
 
@@ -55,21 +61,48 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--run", type=lambda text: text.split("=", 1), action="append", default=[])
+    for option in ("--data", "--run"):
+        parser.add_argument(
+            option, type=lambda text: text.split("=", 1), action="append", default=[]
+        )
     return parser.parse_args()
 
 
 def trial(folder: Path, seed: int, faults: Sequence[str]) -> dict[str, Any]:
     """Draw, train, export and try once; the "shortcuts" that metrics.json would hold."""
-    records = _draw(folder, seed, faults)
-    model = folder / "model.overread"
-    write_bytes(model, _bundle(_trained(folder, [r for r in records if r.split == "train"], seed)))
+    found: dict[str, Any] = _try(folder, folder, _draw(folder, seed, faults), CLASSES, EPOCHS, seed)
+    shortcuts: dict[str, Any] = found["shortcuts"]
+    return shortcuts
+
+
+def _tried(work: Path, name: str, run: Path) -> Path:
+    """The metrics of a small network on the real images of RUN, made once."""
+    folder = work / name.replace(" ", "-")
+    if not (folder / "metrics.json").is_file():
+        manifest = read_manifest(run)
+        records = list(manifest.records)
+        document = _try(folder, manifest.root, records, manifest.classes, REAL_EPOCHS, seed=0)
+        write_json(folder / "metrics.json", document)
+    return folder / "metrics.json"
+
+
+def _try(
+    folder: Path,
+    root: Path,
+    records: Sequence[ImageRecord],
+    classes: Sequence[str],
+    epochs: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Train on the part "train", try on the part "test"; the metrics document."""
+    train = [record for record in records if record.split == "train"]
     tests = [record for record in records if record.split == "test"]
+    model = folder / "model.overread"
+    write_bytes(model, _bundle(root, train, _trained(root, train, classes, epochs, seed), classes))
     predictor = load(model, threads=1, check=False)  # no picture for a self-test is in it
-    try_shortcuts(predictor, folder, tests, folder)
-    table, _ = predict_records(predictor, folder, tests)
-    tables = read_tables(folder / "shortcuts.csv", multilabel=False)
-    return judge(table, tables, resamples=1000, seed=0)
+    try_shortcuts(predictor, root, tests, folder)
+    write_predictions(folder / "predictions.csv", predict_records(predictor, root, tests)[0])
+    return recompute(folder)
 
 
 def _draw(folder: Path, seed: int, faults: Sequence[str]) -> list[ImageRecord]:
@@ -94,8 +127,10 @@ def _draw(folder: Path, seed: int, faults: Sequence[str]) -> list[ImageRecord]:
     return records
 
 
-def _trained(folder: Path, records: Sequence[ImageRecord], seed: int) -> Any:
-    """A small network that sees where things are, trained for about 25 epochs."""
+def _trained(
+    root: Path, records: Sequence[ImageRecord], classes: Sequence[str], epochs: int, seed: int
+) -> Any:
+    """A small network that sees where things are."""
     import torch
     from torch import nn
 
@@ -113,17 +148,17 @@ def _trained(folder: Path, records: Sequence[ImageRecord], seed: int) -> Any:
         nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Dropout(0.3),
-        nn.Linear(widths[-1] * (side // 2) ** 2, len(CLASSES)),
+        nn.Linear(widths[-1] * (side // 2) ** 2, len(classes)),
     )
     network = Classifier(
-        nn.Sequential(*layers), head, NORMALISE["zero_one"], n_classes=len(CLASSES)
+        nn.Sequential(*layers), head, NORMALISE["zero_one"], n_classes=len(classes)
     )
-    pixels = [load_preprocessed(folder / record.path, SPEC)[0] for record in records]
+    pixels = [load_preprocessed(image_bytes(root, record.path), SPEC)[0] for record in records]
     images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
-    truth = torch.tensor([CLASSES.index(record.label) for record in records])
+    truth = torch.tensor([classes.index(record.label) for record in records])
     optimiser = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, EPOCHS)
-    for _ in range(EPOCHS):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
+    for _ in range(epochs):
         for batch in torch.split(torch.randperm(len(truth)), 16):
             if len(batch) < 2:
                 continue
@@ -137,29 +172,42 @@ def _trained(folder: Path, records: Sequence[ImageRecord], seed: int) -> Any:
     return network.eval()
 
 
-def _bundle(network: Any) -> bytes:
+def _bundle(
+    root: Path, records: Sequence[ImageRecord], network: Any, classes: Sequence[str]
+) -> bytes:
     from overread.train.export import export_classifier
 
-    calibration = Calibration("identity", (1.0,) * len(CLASSES), (0.0,) * len(CLASSES))
+    calibration = Calibration("identity", (1.0,) * len(classes), (0.0,) * len(classes))
+    onnx = export_classifier(network, SPEC, calibration)
     info = BundleInfo.model_validate(
         {
             "name": "trial",
             "version": "1",
             "created": "2025-01-01T00:00:00+00:00",
             "recipe": "none",
-            "classes": CLASSES,
+            "classes": tuple(classes),
             "preprocess": {"height": SIDE, "width": SIDE},
             "calibration": {"scale": calibration.scale, "bias": calibration.bias},
             "operating_point": {"confidence": 0.5},
-            "heatmap": {"scale": 1.0},
+            "heatmap": {"scale": _scale(root, records[:: max(len(records) // 64, 1)], onnx)},
             "data": {"images": 1, "manifest_sha256": "0" * 64, "policy": "leak-proof"},
         }
     )
     golden: dict[str, np.ndarray[Any, Any]] = {
         "image": np.zeros((1, SIDE, SIDE, 3), np.uint8),
-        "probabilities": np.full((1, len(CLASSES)), 1 / len(CLASSES), np.float32),
+        "probabilities": np.full((1, len(classes)), 1 / len(classes), np.float32),
     }
-    return bundle_bytes(info, export_classifier(network, SPEC, calibration), golden, CARDS)
+    return bundle_bytes(info, onnx, golden, CARDS)
+
+
+def _scale(root: Path, records: Sequence[ImageRecord], onnx: bytes) -> float:
+    """The strength of a clear heat map, as a training run would set it."""
+    pixels = [load_preprocessed(image_bytes(root, record.path), SPEC)[0] for record in records]
+    tensors = Tensors()
+    names = [tensors.probabilities, str(tensors.heatmap)]
+    scores, maps = Session(onnx, tensors, threads=1).run(np.stack(pixels), names)
+    named = maps[np.arange(len(maps)), scores.argmax(axis=1)]
+    return fit_scale(named.max(axis=(1, 2)).tolist())
 
 
 CARDS = {"en": "", "zh": ""}

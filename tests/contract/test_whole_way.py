@@ -106,6 +106,9 @@ def test_metrics_have_the_contracts_fields_each_with_an_interval(run: Path) -> N
             low, high = found["ci95"]
             assert found["value"] is None or low <= found["value"] <= high
     assert metrics["test_looks"] == 1
+    rows = metrics["shortcuts"]["rows"]
+    assert {"border_only", "masked_out", "reencoded"} <= {row["intervention"] for row in rows}
+    assert metrics["heatmaps"]["n"] + metrics["heatmaps"]["empty"] > 0, "phantom data have masks"
 
 
 def test_predictions_are_of_val_and_test_with_the_contracts_columns(run: Path) -> None:

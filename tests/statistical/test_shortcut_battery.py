@@ -1,0 +1,44 @@
+"""A planted corner marker is accused, clean phantom data are not.
+
+All twenty seeds are in `benchmarks/shortcuts.md`; here a few of them, with the same code.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("torch")
+pytestmark = [pytest.mark.statistical, pytest.mark.slow, pytest.mark.torch]
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "shortcuts.py"
+SEEDS = range(int(os.environ.get("OVERREAD_SHORTCUT_SEEDS", "2")))
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("shortcut_battery", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_planted_marker_fails(benchmark: ModuleType, tmp_path: Path, seed: int) -> None:
+    found = benchmark.trial(tmp_path, seed, ("corner_marker",))
+    assert found["verdict"] == "fail", found["reason"]
+    accused = {row["intervention"]: row for row in found["rows"]}
+    assert accused["border_only"]["verdict"] == "fail"
+    assert accused["border_only"]["strongest"]["class"] == "malignant"
+
+
+def test_clean_data_pass_in_nineteen_of_twenty(benchmark: ModuleType, tmp_path: Path) -> None:
+    verdicts = [benchmark.trial(tmp_path / str(seed), seed, ())["verdict"] for seed in SEEDS]
+    assert verdicts.count("pass") >= 0.95 * len(verdicts) - 0.5, verdicts

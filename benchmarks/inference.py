@@ -60,7 +60,7 @@ from overread.train.quantise import Quantiser
 from overread.train.recipe import load_recipe, with_overrides
 from overread.train.reexport import reexport
 
-SIDE, BATCH, FILES = 224, 16, 192
+SIDE, BATCH, FILES = 224, 16, 96
 SPEC = PreprocessSpec(SIDE, SIDE)
 SUBJECT = "covid-efficientnet"  # EfficientNet-B0
 RECIPES = (
@@ -203,18 +203,28 @@ def a_folder(model: Path, onnx: bytes, images: list[Path], rounds: int) -> dict[
     return {name: seconds / len(images) for name, seconds in found.items()}
 
 
+# A small process in between: a child's peak memory begins with that of the one that forked it.
+LAUNCHER = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+_, status, usage = os.wait4(subprocess.Popen(sys.argv[1:], **quiet).pid, 0)
+print(json.dumps({
+    "status": status, "seconds": time.perf_counter() - started,
+    "cpu_s": usage.ru_utime + usage.ru_stime, "rss_mb": usage.ru_maxrss / 1024,
+}))
+"""
+
+
 def fresh(command: list[str], rounds: int = 5) -> dict[str, float]:
-    """Median seconds from start to end of a process that answers once, and its peak RSS in MB."""
-    seconds, peak = [], []
+    """Medians of a process that answers once: seconds from start to end, processor seconds, peak
+    memory in MB."""
+    rows = []
     for _ in range(rounds):
-        started = time.perf_counter()
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        assert child.returncode == 0, command
-        seconds.append(time.perf_counter() - started)
-        peak.append(usage.ru_maxrss / 1024)
-    return {"seconds": statistics.median(seconds), "rss_mb": statistics.median(peak)}
+        done = subprocess.check_output([sys.executable, "-c", LAUNCHER, *command])
+        rows.append(json.loads(done))
+        assert rows[-1].pop("status") == 0, command
+    return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
 
 
 def processes(model: Path, image: Path, folder: Path, tensorflow: str) -> dict[str, Any]:
@@ -285,6 +295,7 @@ def answers(run: Path, folder: Path) -> dict[str, Any]:
 def page(found: dict[str, Any]) -> str:
     """The results as Markdown."""
     one, many = found["one image"], found["folder"]
+    loads = found["load"].values()
     ratio = one["predict"] / (one["decode"] + one["raw"])
     rows = [
         f"| one image | {1e3 * one['predict']:.1f} ms | decoding {1e3 * one['decode']:.1f} + raw "
@@ -296,14 +307,17 @@ def page(found: dict[str, Any]) -> str:
         "# Speed of a model file", "",
         f"Made by `python -m benchmarks.inference` on {date.today()}: {found['machine']}.",
         "EfficientNet-B0, 224 x 224, 4 classes, every gate on, JPEG files of 500 x 570 pixels.",
-        "What is compared ran in turns; figures are medians.", "",
+        "What is compared ran in turns; figures are medians. Other jobs ran beside it: ",
+        f"load average {min(loads):.0f} to {max(loads):.0f} on {usable_cores()} cores, so that "
+        "ratios and processor seconds say more than seconds.", "",
         "| | overread | beside it | ratio | aim |", "|---|--:|--:|--:|--:|", *rows, "",
         "## A fresh process, from its start to one answer and its end", "",
-        "| | seconds | peak memory | aim |", "|---|--:|--:|---|",
+        "| | seconds | processor seconds | peak memory | aim |", "|---|--:|--:|--:|---|",
     ]  # fmt: skip
     for name, row in found["processes"].items():
         aim = "under 1.0 s and 250 MB" if name.startswith("overread") else ""
-        lines.append(f"| {name} | {row['seconds']:.2f} | {row['rss_mb']:.0f} MB | {aim} |")
+        figures = f"{row['seconds']:.2f} | {row['cpu_s']:.2f} | {row['rss_mb']:.0f} MB"
+        lines.append(f"| {name} | {figures} | {aim} |")
     if "TensorFlow" not in found["processes"]:
         lines += ["", "TensorFlow was not installed here."]
     lines += [
@@ -376,6 +390,7 @@ def measure_all(folder: Path, given: argparse.Namespace) -> None:
         if title not in found and given.only in (None, title):
             load_before = os.getloadavg()[0]
             found[title] = measure()
+            found.setdefault("load", {})[title] = round(load_before, 1)
             print(f"{title} (load {load_before:.1f}): {found[title]}", flush=True)
             kept.write_text(json.dumps(found, indent=1))
     if set(parts) <= set(found):

@@ -3,6 +3,7 @@
     python -m benchmarks.duplicates --data DIR --work DIR SET...     measures sets
     python -m benchmarks.duplicates --work DIR cost:2000             measures time and memory
     python -m benchmarks.duplicates --work DIR scale:100000          the search alone
+    python -m benchmarks.duplicates --data DIR --work DIR audit:100  a whole `overread audit`
     python -m benchmarks.duplicates --work DIR --page benchmarks/duplicates.md
 
 DATA is a folder with `truth.csv` (path, group, patient, sha256). Each measurement leaves a JSON
@@ -19,6 +20,10 @@ import argparse
 import json
 import os
 import resource
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
 import zlib
 from collections import Counter
@@ -29,7 +34,7 @@ from typing import Any
 import numpy as np
 from benchmarks.duplicates_page import JUDGED, page
 from benchmarks.duplicates_rivals import rivals
-from benchmarks.duplicates_sets import SETS, Part, made_up, scaled_search
+from benchmarks.duplicates_sets import SETS, Part, made_up, scaled_search, truth
 from numpy.typing import NDArray
 
 from overread.dataset.duplicates import CopyPair, find_copies
@@ -212,9 +217,34 @@ def scale(n: int) -> dict[str, Any]:
     }
 
 
+def audited(n: int, data: Path) -> dict[str, Any]:
+    """Time for `overread audit` on n ultrasound images, the start of the process included."""
+    chosen = truth(data, "busi")[:n]
+    with tempfile.TemporaryDirectory(prefix="overread-audit-") as folder:
+        for row in chosen:
+            target = Path(folder, "data", row["label"], Path(row["path"]).name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(data / row["path"], target)
+        command = ["audit", f"{folder}/data", "--out", f"{folder}/run", "--json"]
+        started = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-m", "overread", *command], check=True, stdout=subprocess.DEVNULL
+        )
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "images": len(chosen),
+        "wall_s": time.monotonic() - started,
+        "cpu_s": used.ru_utime + used.ru_stime,
+        "peak_MB": used.ru_maxrss / 1024,
+        "load_average": os.getloadavg()[0],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", nargs="*", help=f"{', '.join(SETS)}, rivals:SET, cost:N, scale:N")
+    parser.add_argument(
+        "what", nargs="*", help=f"{', '.join(SETS)}, rivals:SET, cost:N, scale:N, audit:N"
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--page", type=Path)
@@ -225,6 +255,8 @@ def main() -> None:
             result = cost(int(argument), options.work)
         elif kind == "scale":
             result = scale(int(argument))
+        elif kind == "audit":
+            result = audited(int(argument), options.data)
         elif kind == "rivals":
             result = compared(argument, options.data)
         else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overread.dataset.duplicates import find_copies, store
+from overread.dataset.duplicates import compare, find_copies, store
 from overread.dataset.duplicates.store import Store
 
 
@@ -56,6 +57,47 @@ def test_added_images_cost_only_themselves(
     assert [(pair.a, pair.b) for pair in found] == [(0, 6)]
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Every comparison of two pictures from here on."""
+    made: list[tuple[Any, ...]] = []
+    for name in ("judge", "judge_at"):
+        work = getattr(compare, name)
+
+        def counting(*given: Any, work: Any = work) -> Any:
+            made.append(given)
+            return work(*given)
+
+        monkeypatch.setattr(compare, name, counting)
+    return made
+
+
+def test_pairs_that_were_compared_are_not_compared_again(
+    tmp_path: Path, pictures: list[NDArray[np.uint8]], kit: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    made = counted(monkeypatch)
+    first = find_copies(Loader(pictures), 7, keys=KEYS, cache=tmp_path)
+    assert made
+    made.clear()
+    assert find_copies(Loader(pictures), 7, keys=KEYS, cache=tmp_path) == first
+    assert made == []
+    more = [*pictures, kit.turned(pictures[1], 20)]
+    found = find_copies(Loader(more), 8, keys=[*KEYS, "7" * 64], cache=tmp_path)
+    assert [(pair.a, pair.b) for pair in found] == [(0, 6), (1, 7)]
+    new = np.frombuffer(b"7" * 64, "S64")[0]
+    assert made
+    assert sum(new in (a["key"], b["key"]) for a, b, *_ in made) >= len(made) - 1
+
+
+def test_damaged_verdicts_are_made_again(tmp_path: Path, pictures: list[NDArray[np.uint8]]) -> None:
+    first = find_copies(Loader(pictures), 7, keys=KEYS, cache=tmp_path)
+    shards = list(tmp_path.rglob("verdicts-*/*.npy"))
+    assert shards
+    for shard in shards:
+        shard.write_bytes(b"no")
+    assert find_copies(Loader(pictures), 7, keys=KEYS, cache=tmp_path) == first
+
+
 def test_renamed_and_reordered_files_are_known(
     tmp_path: Path, pictures: list[NDArray[np.uint8]]
 ) -> None:
@@ -90,7 +132,7 @@ def test_damaged_shard_is_made_again(
     tmp_path: Path, pictures: list[NDArray[np.uint8]], damage: bytes | None
 ) -> None:
     found = find_copies(Loader(pictures), 7, keys=KEYS, cache=tmp_path)
-    (shard,) = tmp_path.rglob("*.npy")
+    (shard,) = tmp_path.rglob("copies-*/*.npy")
     shard.write_bytes(shard.read_bytes()[:5000] if damage is None else damage)
     later = Loader(pictures)
     assert find_copies(later, 7, keys=KEYS, cache=tmp_path) == found
@@ -105,7 +147,7 @@ def test_array_of_another_kind_is_passed_over(tmp_path: Path) -> None:
 
 def test_description_is_compact(tmp_path: Path, pictures: list[NDArray[np.uint8]]) -> None:
     find_copies(Loader(pictures), 7, keys=KEYS, cache=tmp_path)
-    (shard,) = tmp_path.rglob("*.npy")
+    (shard,) = tmp_path.rglob("copies-*/*.npy")
     assert shard.stat().st_size / 7 < 25_000  # bytes an image
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -97,8 +98,32 @@ def test_what_people_write_is_kept_as_text_and_nothing_else(
         assert len(server.http.get("/v1/cases").json()["cases"]) == 1
 
 
+def test_the_longest_feedback_there_may_be_is_taken(model: Path, url: str) -> None:
+    with running(model, database=url) as server:
+        case = server.predict(RED).json()["predictions"][0]["case"]
+        said = {"reading": "😀" * 1000, "comment": "😀" * 10_000}
+        answer = server.http.post(
+            f"/v1/cases/{case}/feedback",
+            content=json.dumps(said).encode("ascii"),
+            headers={"content-type": "application/json"},
+        )
+        assert answer.status_code == 201
+        assert (
+            server.http.get(f"/v1/cases/{case}").json()["feedback"][0]["comment"] == said["comment"]
+        )
+
+
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"reading": 1}', b'{"reading": " "}', b'{"reading":"a","x":1}']
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"reading": 1}',
+        b'{"reading": " "}',
+        b'{"reading": "\\u001f"}',
+        b'{"reading":"a","x":1}',
+    ],
 )
 def test_feedback_that_says_nothing_is_refused(model: Path, url: str, body: bytes) -> None:
     with running(model, database=url) as server:

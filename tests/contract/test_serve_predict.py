@@ -263,7 +263,7 @@ def test_a_sender_of_too_much_still_gets_to_read_why(server: Running) -> None:
 
 
 def test_small_bodies_are_bounded_where_no_image_is_expected(server: Running) -> None:
-    answer = server.http.post("/v1/cases/1/feedback", json={"reading": "x" * 100_000})
+    answer = server.http.post("/v1/cases/1/feedback", json={"reading": "x" * 300_000})
     problem(answer, 413, "too-large")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 import traceback
@@ -21,6 +22,7 @@ COMMANDS: tuple[str, ...] = (
     "demo",
     "evaluate",
     "export",
+    "import",
     "keys",
     "phantom",
     "predict",
@@ -58,9 +60,11 @@ def main(
     """Research software, not a medical device."""
 
 
-# Each command is the function, or the group, of the same name in the module of the same name.
+# Each command is the function, or the group, of the same name in the module of the same name; one
+# that is a word of Python's has an underscore behind it there.
 for _name in COMMANDS:
-    _found = getattr(importlib.import_module(f"overread.cli.{_name}"), _name)
+    _home = f"{_name}_" if keyword.iskeyword(_name) else _name
+    _found = getattr(importlib.import_module(f"overread.cli.{_home}"), _home)
     if isinstance(_found, typer.Typer):
         app.add_typer(_found, name=_name, no_args_is_help=True)
     else:

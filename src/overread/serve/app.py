@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,16 @@ DEFAULTS = ServeSettings()
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document knows problem details, which no route returns by itself."""
+    """FastAPI whose OpenAPI document says also what no route can say by itself."""
 
     def openapi(self) -> dict[str, Any]:
-        """The document served at /openapi.json."""
-        document = super().openapi()
+        """The document served at /openapi.json: with problem details, and this server's limit."""
+        document = deepcopy(super().openapi())  # parts of it belong to all applications
         problem = ProblemDetails.model_json_schema()
         document["components"]["schemas"][ProblemDetails.__name__] = problem
+        body = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]
+        form = body["multipart/form-data"]["schema"]
+        form["properties"]["images"]["maxItems"] = self.state.settings.max_images
         return document
 
 

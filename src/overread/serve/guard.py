@@ -34,7 +34,8 @@ OPEN_PREFIXES = ("/static/",)
 # A body may take this long, and longer as far as it comes in at least this fast.
 PATIENCE_S = 20.0
 SLOWEST = 16_000  # bytes a second
-SMALL_BODY = 64 * 2**10
+# The longest feedback that is taken, each character written as twelve in JSON.
+SMALL_BODY = 256 * 2**10
 # A client that does not take its answer is let go.
 SEND_S = 60.0
 # After a refusal the rest of the body is read and dropped, so that the sender sees the answer

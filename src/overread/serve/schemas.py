@@ -128,7 +128,9 @@ class ModelsReply(Whole):
 class FeedbackIn(Whole):
     """A clinician's own reading of a case."""
 
-    reading: Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"\S")]
+    reading: Annotated[
+        str, StringConstraints(min_length=1, max_length=1000, pattern=r"[^\s\x00-\x1f\x7f-\x9f]")
+    ]
     comment: Annotated[str, StringConstraints(max_length=10_000)] = ""
 
 

@@ -19,7 +19,7 @@ HINT = "Send multipart/form-data with the image in a field 'images', as a browse
 
 @dataclass(frozen=True)
 class Upload:
-    """One file as sent. `filename` is its base name, made safe to show; "" when it had none."""
+    """One file as sent. `filename` is its base name, made safe to show; "" when it has none."""
 
     filename: str
     data: bytes
@@ -119,7 +119,9 @@ class _Form:
             shown = base_name(field.encode(errors="replace"))[:40]
             hint = did_you_mean(shown, FIELDS[:1])
             raise Problem(422, "unknown-field", f"the form has a field '{shown}'", hint=hint)
-        self._filename = base_name(options.get(b"filename", b""))
+        if b"filename" not in options:
+            raise Problem(422, "no-file", "an image was sent as text, not as a file", hint=HINT)
+        self._filename = base_name(options[b"filename"])
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         self._chunks.append(data[start:end])

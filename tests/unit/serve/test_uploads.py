@@ -76,9 +76,9 @@ def test_any_content_type_is_read_or_refused(text: str) -> None:
         assert refused.status_code == 415
 
 
-def test_a_part_without_a_file_name_counts_too() -> None:
+def test_a_text_in_place_of_a_file_is_refused() -> None:
     body = b'--edge\r\nContent-Disposition: form-data; name="images"\r\n\r\nabc\r\n--edge--'
-    assert read(body) == [Upload("", b"abc")]
+    assert refusal(body).kind == "no-file"
 
 
 def test_as_many_as_allowed_and_not_one_more() -> None:

@@ -103,17 +103,15 @@ def test_8_bits_answer_as_before_and_say_how_they_were_made(
     assert bundle.info.data == original.info.data
     for language in ("en", "zh"):
         assert original.sha256 in bundle.cards[language].split("\n\n")[1]
-    # Its own test figures, not the original's.
     assert bundle.info.results is not None
-    assert bundle.info.results != original.info.results or found["largest"] == 0
+    assert "file's own" in bundle.cards["en"]
     rng = np.random.default_rng(9)
     old, new = load(run / "model.overread"), load(out)
     pictures = [np.repeat(stripes(rng, bool(i % 2))[..., None], 3, 2) for i in range(40)]
-    pairs = [(old.predict(p, heatmap=True), new.predict(p, heatmap=True)) for p in pictures]
+    pairs = [(old.predict(p, heatmap="across"), new.predict(p, heatmap="across")) for p in pictures]
     assert np.mean([a.label == b.label for a, b in pairs]) > 0.9
-    for a, b in pairs:
-        assert a.heatmap is not None and b.heatmap is not None
-        assert np.abs(a.heatmap - b.heatmap).max() < 0.2 * max(a.heatmap.max(), 1e-3)
+    before, after = (np.stack([pair[i].heatmap for pair in pairs]) for i in (0, 1))
+    assert np.abs(before - after).max() < 0.2 * before.max()
 
 
 def test_limits_are_fitted_anew_on_the_8_bit_network(
@@ -161,6 +159,9 @@ def test_a_network_that_8_bits_break_is_refused_with_the_figures(
     bundle = read_bundle(out)
     assert found["passed"] is False
     assert bundle.info.conversion is not None and not bundle.info.conversion.passed
+    # Its own test figures, not the original's.
+    own, stated = bundle.info.results, read_bundle(model).info.results
+    assert own and stated and own["accuracy"].value < stated["accuracy"].value
     assert "--force" in bundle.cards["en"] and "--force" in bundle.cards["zh"]
 
 

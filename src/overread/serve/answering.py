@@ -57,7 +57,7 @@ class Answering:
         self._batchers = {
             name: Batcher(
                 self._judge_with(name),
-                size=settings.batch,
+                size=settings.batch or min(16, max(4, 2 * usable_cores())),
                 wait=settings.wait_ms / 1000,
                 name=f"overread-run-{name}",
             )

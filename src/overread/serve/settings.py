@@ -15,7 +15,8 @@ class ServeSettings:
     images, kept for `retention_days`; None keeps none. `max_bytes` bounds one request,
     `max_images` the images in it, `max_pixels` each of them, `held_bytes` all requests being read
     at once. `queue`: images in work at once, beyond which 503 is said; `batch`, `wait_ms`: most
-    images run together and how long the first waits for others. `rate`: requests a minute for each
+    images run together (None: two for each processor, 4 to 16; larger batches leave its cache) and
+    how long the first waits for others. `rate`: requests a minute for each
     key or address, 0 for no limit. `trusted_header` holds the user that a proxy among
     `trusted_proxies` (addresses or networks) has logged in. `hosts`: names this server is reached
     by, beside localhost. `stop_after`: minutes until it stops by itself.
@@ -32,7 +33,7 @@ class ServeSettings:
     max_pixels: int = 64_000_000
     held_bytes: int = 512 * 2**20
     queue: int = 128
-    batch: int = 16
+    batch: int | None = None
     wait_ms: float = 3.0
     rate: int = 240
     trusted_header: str | None = None

@@ -1,0 +1,127 @@
+"""A Keras model of the published kinds as a `Classifier`: the same network, the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from overread.errors import ConfigError, did_you_mean
+from overread.train.keras_file import KerasLayer, read_keras
+from overread.train.keras_layers import TRAINING_ONLY, Flow, map_layer
+from overread.train.models import Classifier
+from overread.train.networks import split_at_last_conv
+from overread.train.schema import NORMALISE, MeanStd
+
+# Luma (ITU-R 601), by which Pillow, and so Keras, turns colour into grey.
+GREY = ((0.299, 0.587, 0.114),)
+REVERSED = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+PIXELS = {name: NORMALISE[name] for name in ("zero_one", "minus_one_one", "imagenet", "caffe")} | {
+    "raw": MeanStd(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
+}
+
+
+def keras_classifier(
+    path: Path, classes: Sequence[str], *, pixels: str | None = None
+) -> tuple[Classifier, tuple[int, int]]:
+    """The network in a `.keras` or `.h5` file, and the (height, width) of its input.
+
+    `pixels` says how pixels were scaled before they came to the network: "zero_one" (0..1),
+    "minus_one_one", "imagenet" (mean and deviation), "caffe" (Keras's VGG16: blue first, mean
+    off), or "raw" (0..255). Not needed where the file holds that layer itself. One output unit
+    means two classes, several with a sigmoid mean several labels an image.
+
+    Raises:
+        ConfigError: a layer without counterpart, by name; classes that do not fit the output;
+            `pixels` missing, unknown, or said by the file as well.
+    """
+    (height, width, channels), layers = read_keras(path)
+    if channels not in {1, 3}:
+        raise ConfigError(
+            f"takes images of {channels} channels", where=path, hint="Grey (1) or colour (3)."
+        )
+    statistics, layers = _scaling(layers, pixels, path)
+    modules: list[nn.Module] = [_mixed(REVERSED)] if pixels == "caffe" else []
+    modules += [_mixed(GREY)] if channels == 1 else []
+    flow = Flow((channels, height, width))
+    for layer in layers:
+        built, flow = map_layer(layer, flow)
+        modules += built
+    multilabel = _take_output(modules, flow, len(classes), path)
+    features, head = split_at_last_conv(modules)
+    network = Classifier(
+        features,
+        nn.Sequential(*head),
+        statistics,
+        n_classes=len(classes),
+        multilabel=multilabel,
+        channels=next(m.out_channels for m in reversed(features) if isinstance(m, nn.Conv2d)),
+    )
+    return network.eval().requires_grad_(False), (height, width)
+
+
+def _scaling(
+    layers: Sequence[KerasLayer], pixels: str | None, path: Path
+) -> tuple[MeanStd, Sequence[KerasLayer]]:
+    """How pixels are scaled, as the file's first layer or `pixels` says, and the layers after."""
+    layers = [layer for layer in layers if layer.kind not in TRAINING_ONLY]
+    first = layers[0] if layers else None
+    if first is None or first.kind not in {"Rescaling", "Normalization"}:
+        if pixels is None:
+            raise ConfigError(
+                "does not say how pixels are scaled before they come to the network",
+                where=path,
+                hint=f"Say it with --pixels: {', '.join(PIXELS)}.",
+            )
+        if pixels not in PIXELS:
+            raise ConfigError(f"pixels are '{pixels}'", hint=did_you_mean(pixels, PIXELS))
+        return PIXELS[pixels], layers
+    if pixels not in {None, "raw"}:
+        raise ConfigError(
+            f"scales its pixels itself (layer '{first.name}')",
+            where=path,
+            hint="Leave --pixels out.",
+        )
+    scale, offset = _affine(first)
+    std = tuple(1 / (255 * s) for s in scale)
+    mean = tuple(-o * d for o, d in zip(offset, std, strict=True))
+    return MeanStd(mean=mean, std=std), layers[1:]
+
+
+def _affine(layer: KerasLayer) -> tuple[list[float], list[float]]:
+    """Scale and offset of each channel: what the layer makes of a pixel 0..255."""
+    if layer.kind == "Rescaling":
+        scale, offset = layer.config["scale"], layer.config.get("offset", 0.0)
+    else:
+        mean = layer.arrays.get("mean", layer.config.get("mean"))
+        variance = layer.arrays.get("variance", layer.config.get("variance"))
+        scale = 1 / torch.as_tensor(variance).double().sqrt().clamp_min(1e-7)
+        offset = -torch.as_tensor(mean).double() * scale
+    triples = [torch.as_tensor(v).double().flatten().expand(3).tolist() for v in (scale, offset)]
+    return triples[0], triples[1]
+
+
+def _mixed(rows: Sequence[Sequence[float]]) -> nn.Conv2d:
+    """Channels as weighted sums of red, green and blue, pixel by pixel."""
+    conv = nn.Conv2d(3, len(rows), 1, bias=False)
+    conv.weight = nn.Parameter(torch.tensor(rows)[:, :, None, None])
+    return conv
+
+
+def _take_output(modules: list[nn.Module], flow: Flow, classes: int, path: Path) -> bool:
+    """Take the last activation off, so that logits remain; whether they are of several labels."""
+    last = modules.pop() if isinstance(modules[-1], nn.Softmax | nn.Sigmoid) else None
+    units = flow.shape[0]
+    if len(flow.shape) != 1 or not isinstance(modules[-1], nn.Linear):
+        raise ConfigError("does not end in a dense layer", where=path)
+    if units != classes and (units, classes) != (1, 2):
+        raise ConfigError(
+            f"gives {units} values for {classes} classes",
+            where=path,
+            hint="Name the classes in the order of its outputs: --classes a,b,c.",
+        )
+    if units == 1 and isinstance(last, nn.Softmax):
+        raise ConfigError("has a softmax over one unit, which is always 1", where=path)
+    return isinstance(last, nn.Sigmoid) and units > 1

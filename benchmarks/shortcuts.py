@@ -225,7 +225,7 @@ def page(trials: Mapping[str, Sequence[Any]], runs: Mapping[str, Any]) -> str:
 def _trials(trials: Mapping[str, Sequence[Any]]) -> list[str]:
     lines = [
         f"Small networks, {PATIENTS} patients of {len(CLASSES)} classes, {TRAINED} of ten for "
-        "training, the rest tried.",
+        "training, the rest tried. The column of seeds says how many have been run so far.",
         "",
         "| data | seeds | pass | warn | fail | cannot tell |",
         "|---|--:|--:|--:|--:|--:|",

@@ -42,11 +42,11 @@ def keras_classifier(
         raise ConfigError(
             f"takes images of {channels} channels", where=path, hint="Grey (1) or colour (3)."
         )
-    statistics, layers = _scaling(layers, pixels, path)
+    statistics, rest = _scaling(layers, pixels, path)
     modules: list[nn.Module] = [_mixed(REVERSED)] if pixels == "caffe" else []
     modules += [_mixed(GREY)] if channels == 1 else []
     flow = Flow((channels, height, width))
-    for layer in layers:
+    for layer in rest:
         built, flow = map_layer(layer, flow)
         modules += built
     multilabel = _take_output(modules, flow, len(classes), path)
@@ -85,9 +85,9 @@ def _scaling(
             hint="Leave --pixels out.",
         )
     scale, offset = _affine(first)
-    std = tuple(1 / (255 * s) for s in scale)
-    mean = tuple(-o * d for o, d in zip(offset, std, strict=True))
-    return MeanStd(mean=mean, std=std), layers[1:]
+    std = [1 / (255 * s) for s in scale]
+    mean = [-o * d for o, d in zip(offset, std, strict=True)]
+    return MeanStd.model_validate({"mean": tuple(mean), "std": tuple(std)}), layers[1:]
 
 
 def _affine(layer: KerasLayer) -> tuple[list[float], list[float]]:

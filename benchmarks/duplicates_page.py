@@ -206,8 +206,8 @@ measurements made with
 
     python -m benchmarks.duplicates --data DATA --work DIR generated-skin generated-ultrasound \\
         generated-xray msld kermany busi rivals:busi rivals:msld rivals:kermany \\
-        rivals:generated-skin rivals:generated-ultrasound rivals:generated-xray \\
-        cost:1000 cost:3000 scale:1000 scale:10000 scale:100000 audit:100
+        rivals:generated-xray \\
+        cost:1000 scale:1000 scale:10000 scale:100000 audit:100
 
 File names are hidden and the order is shuffled. Pairs are counted within connected components:
 recall = pairs in one component that are in one true group / pairs in one true group; precision =

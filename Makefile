@@ -1,5 +1,7 @@
 # Everything a person or CI runs. `make demo` and `make test` need only Python 3.11+ and make.
 SHELL := /bin/bash
+# Compiled once and kept: without that every process compiles torch anew, many seconds each time.
+export PYTHONDONTWRITEBYTECODE :=
 VENV  := .venv
 BIN   := $(VENV)/bin
 PY    := $(BIN)/python

@@ -202,8 +202,6 @@ def _row(out: Path, task: Task, recipe: str) -> dict[str, Any]:
         "minutes": bench["minutes"],
         "precision": plan["precision"],
         **{name: test[name] for name in ("accuracy", "balanced_accuracy", "macro_auroc")},
-        "coverage": test["answered"]["coverage"],
-        "answered_accuracy": test["answered"]["accuracy"],
         "machine": bench["machine"],
         "command": bench["command"],
         "split_sha256": certificate["manifest_sha256"],
@@ -240,8 +238,6 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
         "accuracy",
         "balanced accuracy",
         "macro AUROC",
-        "answered",
-        "accuracy of these",
     )
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
@@ -254,8 +250,6 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
             _epochs(row),
             f"{row['minutes']:.1f}",
             *(_estimate(row[n]) for n in ("accuracy", "balanced_accuracy", "macro_auroc")),
-            _estimate(row["coverage"]),
-            _estimate(row["answered_accuracy"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines

@@ -20,6 +20,8 @@ from overread.progress import track
 CLASSES = ("benign", "malignant", "normal")
 SITES = ("north", "south")
 SIZE = (160, 192)
+# What `overread demo` trains on these images.
+RECIPE = Path(__file__).with_name("recipe.yaml")
 COLUMNS = ("path", "label", "patient", "site", "age", "mask")
 
 

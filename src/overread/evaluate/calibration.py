@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from scipy.optimize import isotonic_regression, minimize, minimize_scalar
 from scipy.special import expit, softmax
 
 from overread.errors import ConfigError, did_you_mean
-from overread.evaluate.metrics import log_loss_rows
+from overread.evaluate.metrics import SMALLEST_PROBABILITY, log_loss_rows
 from overread.evaluate.resample import Groups, group_rows
 
 Floats = NDArray[np.float64]
@@ -26,7 +27,7 @@ Bools = NDArray[np.bool_]
 FOLDS = 5
 # Where isotonic curves bend: even steps of the log odds, so that rare and sure are told apart.
 KNOTS = np.concatenate([[0.0], expit(np.linspace(-7, 7, 31)), [1.0]])
-LOG_SCALE_LIMIT = 3.0  # scales stay within e^-3..e^3: a perfect validation part has no optimum
+LOG_SCALE_LIMIT = 3.0  # scales stay within e^-3..e^3
 RIDGE = 1.0  # pull of a class's own scale and bias towards the common temperature, in images
 
 
@@ -111,6 +112,25 @@ class _Part:
         """(n,) log loss of each row."""
         return log_loss_rows(calibration.apply(self.logits), self.truth, self.multilabel)
 
+    @cached_property
+    def softened(self) -> Floats:
+        """(n, K) targets short of 0 and 1 by what so few images leave open (Platt 1999).
+
+        Fitted to 0 and 1 themselves, a validation part without an error asks for certainty.
+        """
+        own, others = 1 / (self.truth.sum(0) + 2), 1 / ((~self.truth).sum(0) + 2)
+        if self.multilabel:
+            return np.asarray(np.where(self.truth, 1 - own, others))
+        short = (self.truth @ own)[:, None]
+        return np.asarray(np.where(self.truth, 1 - short, short / (self.truth.shape[1] - 1)))
+
+    def softened_losses(self, p: Floats) -> Floats:
+        """(n,) log loss of probabilities (n, K) against the softened targets."""
+        p, t = np.clip(p, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY), self.softened
+        if self.multilabel:
+            return np.asarray(-(t * np.log(p) + (1 - t) * np.log(1 - p)).mean(axis=1))
+        return np.asarray(-(t * np.log(p)).sum(axis=1))
+
 
 def fit_calibration(
     logits: NDArray[np.floating[Any]],
@@ -164,7 +184,7 @@ def _temperature(part: _Part) -> Calibration:
         return Calibration("temperature", scale, (0.0,) * classes, part.multilabel)
 
     def loss(log_scale: float) -> float:
-        return float(part.losses(scaled(log_scale)).mean())
+        return float(part.softened_losses(scaled(log_scale).apply(part.logits)).mean())
 
     bounds = (-LOG_SCALE_LIMIT, LOG_SCALE_LIMIT)
     return scaled(float(minimize_scalar(loss, bounds=bounds, method="bounded").x))
@@ -179,9 +199,10 @@ def _vector(part: _Part) -> Calibration:
         log_scale, bias = theta[:classes], theta[classes:]
         z = part.logits * np.exp(log_scale) + bias
         p = expit(z) if part.multilabel else softmax(z, axis=1)
-        rows = log_loss_rows(p, part.truth, part.multilabel)
+        rows = part.softened_losses(p)
         total = rows.sum() * (classes if part.multilabel else 1)
-        slope = np.concatenate([((p - part.truth) * (z - bias)).sum(0), (p - part.truth).sum(0)])
+        off = p - part.softened
+        slope = np.concatenate([(off * (z - bias)).sum(0), off.sum(0)])
         away = np.concatenate([log_scale - start, bias])
         return float(total + RIDGE / 2 * away @ away), slope + RIDGE * away
 

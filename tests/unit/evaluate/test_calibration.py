@@ -138,3 +138,24 @@ def test_an_unknown_or_missing_key_is_refused() -> None:
         Calibration.from_dict({**document, "scael": 1})
     with pytest.raises(ConfigError, match="'bias' is missing"):
         Calibration.from_dict({"kind": "identity", "scale": [1, 1]})
+
+
+@pytest.mark.parametrize("images", [21, 48, 150])
+def test_a_small_part_without_an_error_is_not_made_certain(images: int) -> None:
+    """Nothing wrong among so few is no proof: the rule of succession leaves about 1 in n."""
+    rng = np.random.default_rng(images)
+    targets = np.arange(images) % 3
+    logits = 3.0 * np.eye(3)[targets] + rng.normal(0, 0.3, (images, 3))
+    found = fit_calibration(logits, targets, [str(i) for i in range(images)])
+    sureness = found.apply(logits).max(axis=1)
+    assert found.scale[0] < 4
+    assert np.median(sureness) < 1 - 0.5 / (images / 3 + 2)
+    assert sureness.min() > 0.5
+
+
+def test_many_labels_without_an_error_are_not_made_certain() -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 2, (60, 2))
+    logits = np.where(targets, 2.0, -2.0) + rng.normal(0, 0.3, (60, 2))
+    found = fit_calibration(logits, targets, [str(i) for i in range(60)])
+    assert 0.9 < found.apply(logits).max() < 0.995

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from overread.bundle.format import BundleInfo, Tensors
@@ -19,10 +21,10 @@ from overread.predict.session import Session
 from overread.train.export import export_classifier
 from overread.train.gradcam import autograd_cam
 from overread.train.graph import Calibrated
-from overread.train.models import Classifier
-from overread.train.parity import TOLERANCE, ParityReport, check_parity, odd_images
-from overread.train.schema import MeanStd
-from tiny_bundle import info
+from overread.train.models import Classifier, Normalise
+from overread.train.parity import TOLERANCE, ParityReport, check_parity, check_same, odd_images
+from overread.train.schema import NORMALISE, MeanStd
+from tiny_bundle import info, picture, png
 
 pytestmark = pytest.mark.torch
 
@@ -295,3 +297,28 @@ def test_grad_cam_depends_on_the_weights(
     ]
     assert len(ranks) > 5
     assert np.mean(ranks) <= 0.3
+
+
+@pytest.mark.parametrize(("off", "passes"), [(0.03, True), (0.05, False)])
+def test_a_network_is_held_to_no_more_than_its_own_rounding(off: float, passes: bool) -> None:
+    """Four times what it is off its value in 64 bits, on a picture far from any it learnt."""
+
+    def said(shift: float) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+        row = np.array([0.9 - shift, 0.05 + shift, 0.05], np.float32)
+        return lambda pixels: np.tile(row, (len(pixels), 1))
+
+    images = [("far", png(picture("red")))]
+    if passes:
+        report = check_same(said(0), said(off), images, info(), exact=said(0.01))
+        assert report.largest == pytest.approx(off, abs=1e-5)
+        with pytest.raises(BundleError, match="allowed 0.0001"):
+            check_same(said(0), said(off), images, info())
+    else:
+        with pytest.raises(BundleError, match="allowed 0.04"):
+            check_same(said(0), said(off), images, info(), exact=said(0.01))
+
+
+def test_the_value_in_64_bits_is_that_of_the_network() -> None:
+    layer = Normalise(NORMALISE["imagenet"])
+    images = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    assert torch.allclose(layer.exact(images).float(), layer(images), atol=1e-6)

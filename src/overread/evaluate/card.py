@@ -228,9 +228,8 @@ def _risks(files: RunFiles) -> Iterator[Line]:
 def _tried(files: RunFiles) -> Iterator[Line]:
     """The shortcut battery and the heat maps, from what metrics.json says of them."""
     found, maps = (_dig(files.metrics, name) for name in ("shortcuts", "heatmaps"))
-    verdict = say(f"tried.verdict_plain.{found['verdict'] if found else 'none'}")
-    known = verdict if files.metrics else None
-    yield Line(say("card.tried"), known, "metrics.json:shortcuts.verdict")
+    verdict = say(f"tried.verdict_plain.{found['verdict']}") if found else None
+    yield Line(say("card.tried"), verdict, "metrics.json:shortcuts.verdict")
     for i, row in enumerate(found["rows"] if found else ()):
         if row["kind"] == "gone":
             what = say("card.tried_row", row=say(f"tried.{row['intervention']}.name"))

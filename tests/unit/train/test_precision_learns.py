@@ -16,7 +16,7 @@ from overread.train.start import resolve_start
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
 
-BATCH, STEPS = 8, 8
+BATCH = 8
 
 
 def halves(side: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,7 +31,8 @@ def halves(side: int) -> tuple[torch.Tensor, torch.Tensor]:
 def losses(name: str, precision: Name) -> np.ndarray:
     """The loss of each step from the same random start, without dropout: its draws would differ."""
     recipe = load_recipe(name)
-    side = 96 if isinstance(recipe.model, SequentialModel) else 32
+    # Networks from Keras's start learn slowly, and cost little.
+    side, steps = (96, 24) if isinstance(recipe.model, SequentialModel) else (32, 8)
     recipe = with_overrides(recipe, {"input.height": side, "input.width": side})
     settled, _ = resolve_start(recipe, from_scratch=True)
     torch.manual_seed(0)
@@ -42,7 +43,7 @@ def losses(name: str, precision: Name) -> np.ndarray:
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     values = []
-    for _ in range(STEPS):
+    for _ in range(steps):
         optimiser.zero_grad()
         with autocast("cpu", precision):
             value = loss(model(images), labels)
@@ -57,5 +58,5 @@ def test_bfloat16_learns_as_float32_does(name: str) -> None:
     full, half = losses(name, "fp32"), losses(name, "bf16")
     learnt = full[0] - full.min()
     assert learnt > 0.02, "the test must be able to tell learning from standing still"
-    assert half[0] - half.min() > 0.8 * learnt
-    assert abs(half[-3:].mean() - full[-3:].mean()) < 0.1 * learnt + 0.01
+    # As far as float32 came in four fifths of the steps: rounding may cost a step, no more.
+    assert half.min() < full[: len(full) * 4 // 5].min() + 0.01

@@ -48,6 +48,8 @@ from overread.train.keras_file import SUFFIXES as KERAS
 from overread.train.keras_network import keras_classifier
 from overread.train.models import Classifier
 from overread.train.parity import check_parity, odd_images
+from overread.train.program_file import is_program
+from overread.train.program_network import program_classifier
 from overread.train.timm_network import timm_classifier
 from overread.train.weight_files import READERS
 
@@ -71,34 +73,42 @@ def import_model(
     *,
     pixels: str | None = None,
     resize: str | None = None,
+    size: tuple[int, int] | None = None,
+    shorter_side: int | None = None,
     architecture: str | None = None,
     data: Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Write the network in `source` as the model file `out`.
 
-    `source` is a Keras model (`.keras`, `.h5`), where `pixels` (see `keras_classifier`) and the
-    interpolation `resize` say how images came to it; or a state dict (`.safetensors`, `.pth`) of a
-    network that timm calls `architecture`. `classes` are named in the order of its outputs. `data`
-    holds labelled images that it was not trained on. Returns what was done.
+    `source` is a Keras model (`.keras`, `.h5`) or a PyTorch program (TorchScript, `.pt2`), where
+    `pixels` (see `keras_classifier`), the interpolation `resize`, the program's (height, width)
+    `size` and `shorter_side` (resized to that before the centre is cut out) say how images came to
+    it; or a state dict (`.safetensors`, `.pth`) of a network that timm calls `architecture`.
+    `classes` are named in the order of its outputs. `data` holds labelled images that it was not
+    trained on. Returns what was done.
 
     Raises:
         ConfigError: a file, a layer or classes that cannot be taken over.
         DataError: `data` cannot be used. BundleError: the export answers differently.
     """
     source = Path(source)
+    said: dict[str, Any] = {"interpolation": resize or "bilinear"}
+    if shorter_side is not None:
+        said |= {"resize": "shorter_side", "resize_to": shorter_side}
     if source.suffix.lower() in KERAS:
         network, (height, width) = keras_classifier(source, classes, pixels=pixels)
-        spec = PreprocessSpec.from_dict(
-            {"height": height, "width": width, "interpolation": resize or "bilinear"}
-        )
+        spec = PreprocessSpec.from_dict({"height": height, "width": width, **said})
+    elif is_program(source):
+        network, (height, width) = program_classifier(source, classes, pixels=pixels, size=size)
+        spec = PreprocessSpec.from_dict({"height": height, "width": width, **said})
     elif source.suffix.lower() in READERS:
         network, spec = timm_classifier(source, classes, network=architecture)
     else:
         raise ConfigError(
             f"'{source.suffix}' is no kind of model this program takes over",
             where=source,
-            hint=f"Known: {', '.join(dict.fromkeys((*KERAS, *READERS)))}.",
+            hint=f"Known: {', '.join(dict.fromkeys((*KERAS, '.pt2', *READERS)))}, TorchScript.",
         )
     with tempfile.TemporaryDirectory(prefix="overread-import-") as folder:
         work = Path(folder)

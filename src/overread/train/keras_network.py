@@ -43,8 +43,8 @@ def keras_classifier(
             f"takes images of {channels} channels", where=path, hint="Grey (1) or colour (3)."
         )
     statistics, rest = _scaling(layers, pixels, path)
-    modules: list[nn.Module] = [_mixed(REVERSED)] if pixels == "caffe" else []
-    modules += [_mixed(GREY)] if channels == 1 else []
+    modules: list[nn.Module] = [mixed(REVERSED)] if pixels == "caffe" else []
+    modules += [mixed(GREY)] if channels == 1 else []
     flow = Flow((channels, height, width))
     for layer in rest:
         built, flow = map_layer(layer, flow)
@@ -103,7 +103,7 @@ def _affine(layer: KerasLayer) -> tuple[list[float], list[float]]:
     return triples[0], triples[1]
 
 
-def _mixed(rows: Sequence[Sequence[float]]) -> nn.Conv2d:
+def mixed(rows: Sequence[Sequence[float]]) -> nn.Conv2d:
     """Channels as weighted sums of red, green and blue, pixel by pixel."""
     conv = nn.Conv2d(3, len(rows), 1, bias=False)
     conv.weight = nn.Parameter(torch.tensor(rows)[:, :, None, None])

@@ -1,0 +1,181 @@
+"""A program that PyTorch saved, TorchScript or `torch.export`, as one graph of plain operations."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, fx, nn
+
+from overread.errors import ConfigError
+
+# Data that a reader would unpickle, and so could run as code (torch.export.pt2_archive).
+PICKLED = "opaque_obj_"
+
+
+def is_program(path: Path) -> bool:
+    """Whether the file holds a program and not weights alone, whatever its name ends in."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    return _script(names) or any(name.endswith("/archive_format") for name in names)
+
+
+def read_program(path: Path, size: tuple[int, int] | None) -> fx.GraphModule:
+    """The program in `path`: its nodes are ATen operations, `meta["val"]` has their shapes.
+
+    `size` is the (height, width) of its images, needed where the file does not say it. Nothing is
+    unpickled that could run code; TorchScript is a language of its own, which cannot leave torch.
+
+    Raises:
+        ConfigError: not such a program, another input than one batch of images, no size.
+    """
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    with _failures(path), _without_code():
+        if _script(names):
+            if size is None:
+                raise ConfigError(
+                    "does not say how large its images are",
+                    where=path,
+                    hint="Say it: --size 224, or --size HEIGHTxWIDTH.",
+                )
+            return _plain(_traced(path, size))
+        if any(PICKLED in name for name in names):
+            raise ConfigError(
+                "holds objects that would run code when they are read",
+                where=path,
+                hint="Save the network alone, as TorchScript or as a state dict.",
+            )
+        program = torch.export.load(path)
+        return _plain(_sized(program, size, path))
+
+
+def image_size(program: fx.GraphModule, path: Path) -> tuple[int, int, int]:
+    """(channels, height, width) of the one batch of images that the program takes."""
+    given = [node for node in program.graph.nodes if node.op == "placeholder"]
+    shape: tuple[int, ...] = given[0].meta["val"].shape if len(given) == 1 else ()
+    floats = len(shape) == 4 and given[0].meta["val"].dtype == torch.float32
+    if not floats or int(shape[1]) not in {1, 3}:
+        raise ConfigError(
+            "does not take one batch of images (N, channels, height, width) in 32-bit floats",
+            where=path,
+        )
+    return int(shape[1]), int(shape[2]), int(shape[3])
+
+
+def _script(names: list[str]) -> bool:
+    return any("/code/" in name for name in names) and any(n.endswith("/data.pkl") for n in names)
+
+
+def _traced(path: Path, size: tuple[int, int]) -> torch.export.ExportedProgram:
+    """TorchScript has no graph that could be taken over: it is run, and what it does is noted."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    script = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+
+    def run(images: Tensor) -> Tensor:
+        found: Tensor = script(images)
+        return found
+
+    problem: Exception | None = None
+    for channels in (3, 1):
+        given = torch.zeros(2, channels, *size)
+        try:
+            run(given)
+        except RuntimeError as error:
+            problem = problem or error
+            continue
+        graph = make_fx(run)(given)
+        for parameter in graph.parameters():
+            parameter.requires_grad_(False)
+        return torch.export.export(graph, (given,))
+    said = str(problem).strip().splitlines()[-1][:200]
+    raise ConfigError(
+        f"fails on images of {size[0]} x {size[1]} pixels ({said})",
+        where=path,
+        hint="Check --size.",
+    )
+
+
+def _sized(
+    program: torch.export.ExportedProgram, size: tuple[int, int] | None, path: Path
+) -> torch.export.ExportedProgram:
+    """The program for one size of image, where it was exported for any."""
+    given = [node for node in program.graph.nodes if node.op == "placeholder"]
+    value = given[-1].meta["val"]
+    if not isinstance(value, Tensor) or value.ndim != 4:
+        return program  # said by `image_size`
+    fixed = all(isinstance(side, int) for side in value.shape[2:])
+    if fixed:
+        if size not in {None, tuple(value.shape[2:])}:
+            raise ConfigError(
+                f"takes images of {value.shape[2]} x {value.shape[3]} pixels",
+                where=path,
+                hint="Leave --size out.",
+            )
+        return program
+    if size is None:
+        raise ConfigError(
+            "takes images of any size", where=path, hint="Say one: --size 224, or HEIGHTxWIDTH."
+        )
+    example = torch.zeros(2, int(value.shape[1]), *size)
+    return torch.export.export(program.module(), (example,))
+
+
+def _plain(program: torch.export.ExportedProgram) -> fx.GraphModule:
+    return cast(fx.GraphModule, program.run_decompositions({}).module(check_guards=False))
+
+
+@contextmanager
+def _without_code() -> Iterator[None]:
+    """Everything that torch unpickles here is tensors, also where it would allow more."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # torch's own, of its own plans
+            yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _failures(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:  # torch has many errors for a damaged or foreign file
+        said = (str(error).strip().splitlines() or [""])[0][:200]
+        raise ConfigError(
+            f"cannot be read as a PyTorch program ({type(error).__name__}: {said})",
+            where=path,
+            hint="Save it again, with torch.jit.save or torch.export.save.",
+        ) from error
+
+
+def module_of(program: fx.GraphModule, last: fx.Node) -> nn.Module:
+    """The part of the program that ends with the value `last`."""
+    graph = fx.Graph()
+    copied: dict[fx.Node, fx.Node] = {}
+    for node in program.graph.nodes:
+        if node.op == "output":
+            break
+        copied[node] = graph.node_copy(node, lambda n: copied[n])
+        if node is last:
+            break
+    graph.output(copied[last])
+    graph.eliminate_dead_code()
+    return fx.GraphModule(program, graph)

@@ -9,6 +9,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+
+import torch
 
 import overread
 from overread.bundle.read import read_bundle
@@ -27,7 +30,10 @@ from overread.evaluate.verify import verify_run
 from overread.images.preprocess import load_preprocessed
 from overread.phantom.dataset import write_phantom
 from overread.predict.predictor import load
+from overread.predict.session import Session
+from overread.train.finish import build
 from overread.train.fit import load_best
+from overread.train.gradcam import autograd_cam
 from overread.train.infer import predict_logits
 from overread.train.pipeline import is_finished, train
 from overread.train.plan import read_plan
@@ -158,6 +164,20 @@ def test_the_bundle_answers_as_the_network_does_on_every_test_image(run: Path) -
         assert answer.status == table.statuses[row]
         assert answer.scores is not None
         assert np.abs(answer.scores - table.probabilities[row]).max() < 1e-5
+
+
+def test_a_recipe_may_ask_for_hires_cam(run: Path) -> None:
+    plan, manifest = read_plan(run), read_manifest(run)
+    assert read_bundle(run / "model.overread").info.heatmap.method == "grad-cam"  # type: ignore[union-attr]
+    recipe = plan.recipe.model_copy(update={"heatmap": "hires-cam"})
+    built = build(run, manifest, replace(plan, recipe=recipe))
+    assert built.info.heatmap is not None and built.info.heatmap.method == "hires-cam"
+    images = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    (maps,) = Session(built.onnx, built.info.tensors).run(images, ["heatmap"])
+    network, pixels = load_best(run), torch.from_numpy(images).permute(0, 3, 1, 2)
+    ours, other = (autograd_cam(network, pixels, hires=hires).numpy() for hires in (True, False))
+    assert np.allclose(maps, ours, atol=1e-4 * ours.max())
+    assert not np.allclose(maps, other, atol=1e-2 * other.max())
 
 
 def test_the_bundle_holds_no_patients_picture(run: Path) -> None:

@@ -124,7 +124,7 @@ class QualityLimits(Strict):
 class Heatmap(Strict):
     """`scale` is the evidence drawn at full strength, the same for every image of this model."""
 
-    method: str = "grad-cam"
+    method: Literal["grad-cam", "hires-cam"] = "grad-cam"
     scale: Annotated[float, Field(gt=0.0)]
 
 

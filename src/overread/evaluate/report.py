@@ -44,6 +44,8 @@ CLASS_FIGURES = {
     "auroc": False,
     "average_precision": False,
 }
+# What a recipe calls its heat maps, as its readers do.
+HEATMAPS = {"grad-cam": "Grad-CAM", "hires-cam": "HiResCAM"}
 HEADINGS = {name: f"metric.{name}.name" for name in CLASS_FIGURES} | {
     "coverage": "report.table.coverage",
     "accuracy": "report.table.right",
@@ -124,6 +126,7 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
         "tried": trials.tried(files),
         "evidence": trials.evidence(files.metrics),
         "shortcuts": rows.shortcut_rows(shortcuts, (files.audit or {}).get("images")),
+        "heatmap": HEATMAPS[((files.plan or {}).get("recipe") or {}).get("heatmap", "grad-cam")],
         "mistakes": rows.mistake_pictures(files.mistakes),
         "mistake_rows": rows.mistake_rows(files),
         "split_rows": rows.split_rows(files.certificate),

@@ -105,7 +105,8 @@ def build(run: Path, manifest: Manifest, plan: Plan) -> Built:
         confidence=plan.recipe.confidence_threshold,
         seed=plan.seed,
     )
-    onnx = export_classifier(network, plan.preprocess, decisions.calibration)
+    method = plan.recipe.heatmap
+    onnx = export_classifier(network, plan.preprocess, decisions.calibration, heatmap=method)
     info = _info(run, plan, decisions)
     pictures = drawn(32, plan.preprocess.height, plan.preprocess.width, plan.seed)
     pictures += list(val.images.take(np.arange(min(32, len(val)))))
@@ -114,7 +115,8 @@ def build(run: Path, manifest: Manifest, plan: Plan) -> Built:
     session = Session(onnx, info.tensors)
     images = golden["image"].astype(np.uint8, copy=False)
     (golden["probabilities"],) = session.run(images, [info.tensors.probabilities])
-    info = info.model_copy(update={"heatmap": Heatmap(scale=heatmap_scale(session, info, val))})
+    heatmap = Heatmap(method=method, scale=heatmap_scale(session, info, val))
+    info = info.model_copy(update={"heatmap": heatmap})
     gate = None if decisions.gate is None else decisions.gate[0].arrays()
     return Built(info, onnx, golden, gate)
 

@@ -232,6 +232,7 @@ class Recipe(Part):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     split: PublishedSplit
     confidence_threshold: Fraction | None = None
+    heatmap: Literal["grad-cam", "hires-cam"] = "grad-cam"
 
     def resolved(self) -> dict[str, Any]:
         """The whole recipe, defaults included, as a JSON-ready dict (`plan.json` stores it)."""

@@ -43,8 +43,9 @@ def export_torch(model: Path, out: Path, *, run: Path | None = None) -> dict[str
     calibration = Calibration.from_dict(
         {**info.calibration.model_dump(), "multilabel": info.multilabel}
     )
+    method = info.heatmap.method if info.heatmap else "grad-cam"
     with torch.no_grad():
-        network = deployed(load_best(folder), calibration, "grad-cam")
+        network = deployed(load_best(folder), calibration, method)
         program = torch.export.export(
             network,
             (example(info.preprocess.spec),),

@@ -32,8 +32,10 @@ demo: setup
 demo-stop:
 	@$(PY) -c "import json, os; os.kill(json.load(open('demo-run/page.json'))['pid'], 15)"
 
+# One worker a core, each with threads of its own: those that wait must sleep, not spin.
 test: setup
-	$(PY) -m pytest -q -n auto --dist loadfile $(PYTEST_ARGS)
+	OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 \
+	$(PY) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff format --check .

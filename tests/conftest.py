@@ -25,6 +25,12 @@ settings.register_profile("overread", deadline=None)
 settings.load_profile("overread")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests go first, so that no worker waits for the last of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def realdata() -> Path:
     """The folder of real images; the test is skipped, with the reason, where it is missing."""

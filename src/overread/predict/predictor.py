@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ from overread.predict.verdict import Verdict, decide, decide_ood, reject
 Source = Path | str | bytes | NDArray[np.uint8]
 Outputs = dict[str, NDArray[np.float32]]
 
-BATCH = 16
+# Larger batches leave the processor's cache; smaller ones read wide dense layers too often.
+BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Predictions in the order of `images`, as a stream: memory does not grow with it.
 
-        The next images are decoded in the background while the network runs.
+        Every core takes a batch, from decoding to verdict; one that is alone has all of them.
         """
         self._require_heatmap(heatmap)
         return self._stream(images, batch_size, heatmap, frame, limits)
@@ -143,18 +145,21 @@ class Predictor:
         frame: int | None,
         limits: Limits | None,
     ) -> Iterator[Prediction]:
+        stream = iter(images)
+        batches = iter(lambda: list(islice(stream, batch_size)), [])
+        first = list(islice(batches, 2))
+        several = len(first) == 2 and self.session.threads > 1
 
-        def prepare(image: Source) -> Prepared:
-            return self.prepare(image, picture=bool(heatmap), frame=frame, limits=limits)
+        def answer(batch: list[Source]) -> list[Prediction]:
+            prepared = [
+                self.prepare(image, picture=bool(heatmap), frame=frame, limits=limits)
+                for image in batch
+            ]
+            return self.judge(prepared, heatmap=heatmap, side_by_side=several)
 
-        batch: list[Prepared] = []
-        for prepared in map_ahead(prepare, images, self.session.threads, ahead=2 * batch_size):
-            batch.append(prepared)
-            if len(batch) == batch_size:
-                yield from self.judge(batch, heatmap=heatmap)
-                batch = []
-        if batch:
-            yield from self.judge(batch, heatmap=heatmap)
+        threads = self.session.threads
+        for found in map_ahead(answer, chain(first, batches), threads, ahead=threads + 1):
+            yield from found
 
     def prepare(
         self,
@@ -183,11 +188,22 @@ class Predictor:
             return Prepared(path, None, refused=str(ImageRefused(error.problem, hint=error.hint)))
         return Prepared(path, pixels, measure(pixels, size), whole if picture else None)
 
-    def judge(self, batch: Sequence[Prepared], *, heatmap: bool | str = False) -> list[Prediction]:
-        """The second half: the network and the rules on what `prepare` made, in its order."""
+    def judge(
+        self,
+        batch: Sequence[Prepared],
+        *,
+        heatmap: bool | str = False,
+        side_by_side: bool = False,
+    ) -> list[Prediction]:
+        """The second half: the network and the rules on what `prepare` made, in its order.
+
+        `side_by_side`: other threads call this at the same time; see `Session.run`.
+        """
         self._require_heatmap(heatmap)
         readable = [prepared.pixels for prepared in batch if prepared.pixels is not None]
-        outputs = self._run(np.stack(readable), heatmap=heatmap) if readable else {}
+        outputs: Outputs = {}
+        if readable:
+            outputs = self._run(np.stack(readable), heatmap=heatmap, side_by_side=side_by_side)
         results, row = [], 0
         for prepared in batch:
             if prepared.pixels is None:
@@ -198,14 +214,17 @@ class Predictor:
             row += 1
         return results
 
-    def _run(self, images: NDArray[np.uint8], *, heatmap: bool | str) -> Outputs:
+    def _run(
+        self, images: NDArray[np.uint8], *, heatmap: bool | str, side_by_side: bool = False
+    ) -> Outputs:
         tensors = self.info.tensors
         wanted = {"scores": tensors.probabilities}
         if self.gate is not None and tensors.features:
             wanted["features"] = tensors.features
         if heatmap and tensors.heatmap:
             wanted["heatmap"] = tensors.heatmap
-        outputs = dict(zip(wanted, self.session.run(images, list(wanted.values())), strict=True))
+        found = self.session.run(images, list(wanted.values()), side_by_side=side_by_side)
+        outputs = dict(zip(wanted, found, strict=True))
         if self.gate is not None:
             outputs["ood"] = self.gate.score(outputs.get("features"), images)
         return outputs

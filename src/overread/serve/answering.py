@@ -57,9 +57,10 @@ class Answering:
         self._batchers = {
             name: Batcher(
                 self._judge_with(name),
-                size=settings.batch or min(16, max(4, 2 * usable_cores())),
+                size=settings.batch,
                 wait=settings.wait_ms / 1000,
                 name=f"overread-run-{name}",
+                workers=usable_cores(),
             )
             for name in registry.names
         }
@@ -124,11 +125,14 @@ class Answering:
 
         def judge(batch: list[tuple[Prepared, bool]]) -> list[Prediction]:
             sizes.observe(len(batch))
+            # More in work than one batch holds: the other cores have one of their own.
+            several = self.admission.inside > len(batch)
             found: dict[int, Prediction] = {}
             for heatmap in (False, True):
                 rows = [row for row, item in enumerate(batch) if item[1] == heatmap]
                 if rows:
-                    judged = predictor.judge([batch[row][0] for row in rows], heatmap=heatmap)
+                    prepared = [batch[row][0] for row in rows]
+                    judged = predictor.judge(prepared, heatmap=heatmap, side_by_side=several)
                     found.update(zip(rows, judged, strict=True))
             return [found[row] for row in range(len(batch))]
 

@@ -13,11 +13,13 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Item, Result]):
-    """One thread that calls `work` on batches of at most `size` of the items submitted.
+    """Threads that call `work` on batches of at most `size` of the items submitted.
 
     The first item of a batch waits at most `wait` seconds for others, and not at all when none was
     announced. With `retry`, a batch that fails is tried again item by item, so that one cannot
-    spoil the rest. `close` finishes what is queued. Safe to use from several threads.
+    spoil the rest. `workers` batches may be worked on at a time; results of one batch come
+    together, batches in any order. `close` finishes what is queued. Safe to use from several
+    threads.
     """
 
     def __init__(
@@ -28,14 +30,15 @@ class Batcher(Generic[Item, Result]):
         wait: float = 0.0,
         name: str = "batch",
         retry: bool = True,
+        workers: int = 1,
     ) -> None:
         self.work, self.size, self.wait, self.name = work, size, wait, name
-        self.retry = retry
+        self.retry, self.workers = retry, workers
         self._items: list[tuple[Item, Future[Result]]] = []
         self._coming = 0
         self._changed = threading.Condition()
         self._closed = False
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def announce(self, change: int) -> None:
         """So many more (or fewer) items are on their way and worth a short wait."""
@@ -49,20 +52,22 @@ class Batcher(Generic[Item, Result]):
         with self._changed:
             if self._closed:
                 raise RuntimeError(f"{self.name} is closed")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-                self._thread.start()
+            if not self._threads:
+                for _ in range(self.workers):
+                    thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+                    self._threads.append(thread)
+                    thread.start()
             self._items.append((item, future))
             self._changed.notify()
         return future
 
     def close(self) -> None:
-        """Take no more, finish what is queued, end the thread."""
+        """Take no more, finish what is queued, end the threads."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         while batch := self._next():
@@ -71,11 +76,16 @@ class Batcher(Generic[Item, Result]):
     def _next(self) -> list[tuple[Item, Future[Result]]]:
         """The next batch; empty when closed and done."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closed)
-            until = time.monotonic() + self.wait
-            while self._worth_waiting() and (left := until - time.monotonic()) > 0:
-                self._changed.wait(left)
+            while True:
+                self._changed.wait_for(lambda: self._items or self._closed)
+                until = time.monotonic() + self.wait
+                while self._worth_waiting() and (left := until - time.monotonic()) > 0:
+                    self._changed.wait(left)
+                if self._items or self._closed:
+                    break  # and not taken by another worker meanwhile
             batch, self._items = self._items[: self.size], self._items[self.size :]
+            if self._items:
+                self._changed.notify()
             return batch
 
     def _worth_waiting(self) -> bool:

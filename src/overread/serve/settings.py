@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from overread.predict.predictor import BATCH
+
 
 @dataclass(frozen=True)
 class ServeSettings:
@@ -12,14 +14,14 @@ class ServeSettings:
 
     `database`: a SQLAlchemy URL, None for an SQLite file under OVERREAD_HOME, "none" for no case
     log. `log_required`: give no answer whose case was not stored. `keep_images`: a folder for the
-    images, kept for `retention_days`; None keeps none. `max_bytes` bounds one request,
-    `max_images` the images in it, `max_pixels` each of them, `held_bytes` all requests being read
-    at once. `queue`: images in work at once, beyond which 503 is said; `batch`, `wait_ms`: most
-    images run together (None: two for each processor, 4 to 16; larger batches leave its cache) and
-    how long the first waits for others. `rate`: requests a minute for each
-    key or address, 0 for no limit. `trusted_header` holds the user that a proxy among
-    `trusted_proxies` (addresses or networks) has logged in. `hosts`: names this server is reached
-    by, beside localhost. `stop_after`: minutes until it stops by itself.
+    images, kept for `retention_days`; None keeps none. `max_bytes` bounds one request, `max_images`
+    the images in it, `max_pixels` each of them, `held_bytes` all requests being read at once.
+    `queue`: images in work at once, beyond which 503 is said; `batch`, `wait_ms`: most images run
+    together, on one processor each where there are several batches, and how long the first waits
+    for others. `rate`: requests a minute for each key or address, 0 for no limit. `trusted_header`
+    holds the user that a proxy among `trusted_proxies` (addresses or networks) has logged in.
+    `hosts`: names this server is reached by, beside localhost. `stop_after`: minutes until it stops
+    by itself.
     """
 
     host: str = "127.0.0.1"
@@ -33,7 +35,7 @@ class ServeSettings:
     max_pixels: int = 64_000_000
     held_bytes: int = 512 * 2**20
     queue: int = 128
-    batch: int | None = None
+    batch: int = BATCH
     wait_ms: float = 3.0
     rate: int = 240
     trusted_header: str | None = None

@@ -9,6 +9,7 @@ import pytest
 
 from overread.bundle.format import Tensors
 from overread.errors import BundleError
+from overread.predict.engine import Engine, Opened, open_graph
 from overread.predict.session import Session
 from overread.predict.threads import usable_cores
 from tiny_bundle import GAIN, SIDE, graph, truth
@@ -55,6 +56,24 @@ def test_several_threads_may_ask_at_once() -> None:
         found = list(pool.map(ask, [IMAGES[i % 5] for i in range(100)]))
     for number, p in enumerate(found):
         np.testing.assert_allclose(p, truth(IMAGES)[number % 5], atol=1e-5)
+
+
+def test_calls_side_by_side_take_one_core_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[int, tuple[str, ...]]] = []
+
+    def watched(onnx: bytes, outputs: list[str], engine: Engine, threads: int) -> Opened:
+        opened.append((threads, tuple(outputs)))
+        return open_graph(onnx, outputs, engine, threads)
+
+    monkeypatch.setattr("overread.predict.session.open_graph", watched)
+    session = Session(graph(), Tensors(), threads=3)
+    assert [threads for threads, _ in opened] == [3]  # the copy costs nobody who needs none
+    for wanted in (["probabilities"], ["probabilities", "heatmap"]) * 2:
+        alone = session.run(IMAGES, wanted)
+        for one, other in zip(alone, session.run(IMAGES, wanted, side_by_side=True), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+    assert sorted(threads for threads, _ in opened) == [1, 1, 3, 3]
+    assert [threads for threads, names in opened if "heatmap" in names] == [3, 1]
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage", graph()[:100]])

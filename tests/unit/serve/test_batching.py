@@ -145,3 +145,30 @@ def test_many_threads_get_their_own_results() -> None:
         thread.join()
     batcher.close()
     assert wrong == []
+
+
+def test_several_workers_have_a_batch_each_at_the_same_time() -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def work(items: list[int]) -> list[int]:
+        together.wait()  # only passed by three at once
+        return doubled(items)
+
+    batcher = Batcher(work, size=1, workers=3)
+    futures = [batcher.submit(item) for item in range(6)]
+    assert [future.result(20) for future in futures] == [0, 2, 4, 6, 8, 10]
+    batcher.close()
+
+
+def test_nothing_is_lost_between_workers() -> None:
+    """Items that come singly, wait for others and are taken by whoever is free."""
+    batcher = Batcher(doubled, size=3, wait=0.002, workers=4)
+    futures: list[Future[int]] = []
+    for item in range(500):
+        batcher.announce(1)
+        futures.append(batcher.submit(item))
+        batcher.announce(-1)
+    assert [future.result(10) for future in futures] == [2 * item for item in range(500)]
+    batcher.close()
+    with pytest.raises(RuntimeError, match="is closed"):
+        batcher.submit(1)

@@ -89,17 +89,21 @@ def read_json(path: Path, *, hint: str = "Run the stage that makes it.") -> dict
 
 def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV table (UTF-8, header first, '\\n' line ends) whole or not at all."""
+    write_text(target, "".join(map(csv_line, (columns, *rows))))
+
+
+def csv_line(values: Sequence[object]) -> str:
+    """One line of a CSV table, with its '\n'."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    write_text(target, text.getvalue())
+    # Only what is part of the line end is quoted as such: a lone '\r' in a value, too, must be.
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Column names and rows of a CSV table; a ragged row or repeated column is an error."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = Path(path).read_bytes().decode("utf-8-sig")  # line ends inside values are kept
     except FileNotFoundError:
         raise DataError("does not exist", where=path, hint="Check the path.") from None
     except (OSError, UnicodeDecodeError) as error:

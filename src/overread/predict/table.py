@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from overread.errors import ConfigError, DataError
-from overread.files import atomic_path
+from overread.files import atomic_path, csv_line
 from overread.predict.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -91,11 +90,11 @@ class PredictionFile:
         return {**{name: whole[name] for name in FIXED}, **chances, MODEL: self.sha256}
 
     def _head(self) -> str:
-        return _csv_line(self.columns) if self.is_csv else ""
+        return csv_line(self.columns) if self.is_csv else ""
 
     def _text(self, row: dict[str, Any]) -> str:
         if self.is_csv:
-            return _csv_line([row.get(name) for name in self.columns])
+            return csv_line([row.get(name) for name in self.columns])
         return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -143,9 +142,3 @@ def _json_rows(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(row, dict) and "path" in row:
             yield row
-
-
-def _csv_line(values: Iterable[object]) -> str:
-    line = io.StringIO(newline="")
-    csv.writer(line, lineterminator="\n").writerow(values)
-    return line.getvalue()

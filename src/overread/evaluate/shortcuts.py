@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import norm
+
 from overread.errors import DataError
 from overread.evaluate.differences import paired_difference
 from overread.evaluate.estimates import Sample, bootstrap, point, with_intervals
@@ -22,7 +24,8 @@ from overread.files import read_csv, write_csv
 
 SHORTCUTS_FILE = "shortcuts.csv"
 CHANCE = 0.5  # of an AUROC
-# The lower end of the interval of a class's AUROC that warns or fails where medicine is gone, ...
+# The lower end of the interval of a class's AUROC that warns or fails where medicine is gone
+# (widened, because the best of several classes is looked at, which chance favours), ...
 WARN_ABOVE, FAIL_ABOVE = 0.65, 0.75
 KEPT = 0.5  # ... if it keeps at least this share of what the class is above chance untouched.
 FALL = 0.05  # of the mean AUROC, through one coder: more than this is worth a look (Seah 2021)
@@ -175,7 +178,14 @@ def _strongest(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     whole = (before["per_class"][label]["auroc"].value or CHANCE) - CHANCE
     left = (aurocs[label].value or CHANCE) - CHANCE
     kept = tidy(max(left, 0.0) / whole) if whole > 0 else None
-    return {"class": label, "auroc": aurocs[label].to_dict(), "kept": kept}
+    best = aurocs[label].to_dict()
+    return {"class": label, "auroc": best, "kept": kept, "low": _low_of_best(best, len(aurocs))}
+
+
+def _low_of_best(auroc: Mapping[str, Any], of: int) -> float:
+    """Lower end of the interval of the best of `of` classes (Bonferroni, normal quantiles)."""
+    arm = float(norm.ppf(1 - 0.025 / of) / norm.ppf(0.975))
+    return round(float(auroc["value"] - arm * (auroc["value"] - auroc["ci95"][0])), 10)
 
 
 def _verdict(
@@ -189,7 +199,7 @@ def _verdict(
         return "warn" if change.high is not None and change.high < -FALL else "pass"
     if strongest["kept"] is None or strongest["kept"] < KEPT:
         return "pass"
-    low = strongest["auroc"]["ci95"][0]
+    low = strongest["low"]
     return "fail" if low > FAIL_ABOVE else "warn" if low > WARN_ABOVE else "pass"
 
 

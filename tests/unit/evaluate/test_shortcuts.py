@@ -81,6 +81,17 @@ def test_half_a_shortcut_is_a_warning_and_few_images_accuse_nobody(table_maker: 
     assert verdict(few, border_only=sees(few, "malignant", 0.7))["verdict"] in ("pass", "unknown")
 
 
+def test_the_best_of_many_classes_must_stand_out_further(table_maker: Maker) -> None:
+    """The lower end is held against Bonferroni's z by hand: 1.96 for one class, 2.39 for three."""
+    test = table_maker(240, skill=3.0).select("test")
+    found = verdict(test, border_only=sees(test, test.classes[0], share=0.7))
+    strongest = found["rows"][0]["strongest"]
+    value, low = strongest["auroc"]["value"], strongest["auroc"]["ci95"][0]
+    z = {2: 2.2414, 3: 2.3940, 4: 2.4977}[len(test.classes)]
+    assert strongest["low"] == pytest.approx(value - z / 1.95996 * (value - low), abs=1e-4)
+    assert strongest["low"] < low < value
+
+
 @pytest.mark.parametrize("row", [name for name, kind in KINDS.items() if kind == "told"])
 def test_rows_that_inform_never_accuse(test_part: PredictionTable, row: str) -> None:
     found = verdict(test_part, **{row: test_part})

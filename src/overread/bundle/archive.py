@@ -70,6 +70,8 @@ def unpack_arrays(data: bytes, most: int = 64) -> dict[str, NDArray[np.generic]]
     if len(names) > most or len(set(names)) != len(names):
         raise BundleError(f"holds {len(names)} arrays, at most {most} are expected", hint=AGAIN)
     members = unpack(data, dict.fromkeys(names, len(data)))
+    if not all(name.endswith(".npy") for name in names):
+        raise BundleError("holds a member that is no array", hint=AGAIN)
     return {name.removesuffix(".npy"): _array(name, raw) for name, raw in members.items()}
 
 
@@ -112,6 +114,8 @@ def _array(name: str, raw: bytes) -> NDArray[np.generic]:
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
         if dtype.hasobject or fortran:
             raise ValueError(f"dtype {dtype} or its order is not allowed")
+        if min(shape, default=0) < 0:
+            raise ValueError(f"shape {shape} is not allowed")
         flat = np.frombuffer(raw, dtype, offset=stream.tell())
         return flat.reshape(shape)
     except Exception as error:

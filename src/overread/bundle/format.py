@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from overread.errors import ConfigError
+
 if TYPE_CHECKING:
     from overread.evaluate.calibration import Calibration as Fitted
     from overread.images.preprocess import PreprocessSpec
@@ -37,6 +39,14 @@ class Preprocess(Strict):
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
     reduce: bool = True
     steps: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _can_be_done(self) -> Self:
+        try:
+            self.spec  # noqa: B018 - made only to be checked
+        except ConfigError as error:
+            raise ValueError(f"{error.where} {error.problem}") from error
+        return self
 
     @property
     def spec(self) -> PreprocessSpec:
@@ -220,10 +230,10 @@ class BundleInfo(Strict):
             raise ValueError("a class is named twice")
         if count < 2 and not self.multilabel:
             raise ValueError("one class only")
-        conformal = self.conformal
+        conformal, calibration = self.conformal, self.calibration
         lists: dict[str, Any] = {
-            "calibration.scale": self.calibration.scale,
-            "calibration.bias": self.calibration.bias,
+            "calibration.scale": calibration.scale,
+            "calibration.bias": calibration.bias,
             "operating_point.thresholds": self.operating_point.thresholds,
             "conformal.quantiles": conformal.quantiles if conformal else None,
             "conformal.absent": conformal.absent if conformal else None,
@@ -231,6 +241,10 @@ class BundleInfo(Strict):
         for name, values in lists.items():
             if values is not None and len(values) != count:
                 raise ValueError(f"{name} has {len(values)} values for {count} classes")
+        both = calibration.knots_x, calibration.knots_y
+        lines = [[len(line) for line in knots] for knots in both]
+        if lines[0] != lines[1] or len(lines[0]) not in {0, count}:
+            raise ValueError(f"calibration.knots have {lines} values for {count} classes")
         return self
 
 

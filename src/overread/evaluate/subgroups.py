@@ -61,8 +61,17 @@ def banded(texts: Sequence[str]) -> list[str]:
         (numbers[known & (third == t)].min(), numbers[known & (third == t)].max())
         for t in sorted(set(third[known]))
     ]
-    names = dict(zip(sorted(set(third[known])), (f"{a:g} to {b:g}" for a, b in ends), strict=True))
+    names = dict(
+        zip(
+            sorted(set(third[known])), (f"{_short(a)} to {_short(b)}" for a, b in ends), strict=True
+        )
+    )
     return [names[t] if k else MISSING for t, k in zip(third, known, strict=True)]
+
+
+def _short(number: float) -> str:
+    """Whole numbers whole: a date such as 20230131 is none in six digits."""
+    return f"{number:.0f}" if float(number).is_integer() else f"{number:g}"
 
 
 def _number(text: str) -> float:

@@ -85,7 +85,7 @@ def _predictions(
     from contextlib import ExitStack
 
     from overread.predict.heatmap import HeatmapFolder
-    from overread.predict.table import open_table
+    from overread.predict.table import as_text, open_table
     from overread.progress import track
 
     with ExitStack() as stack:
@@ -94,7 +94,7 @@ def _predictions(
             table = open_table(out, predictor.info.classes, predictor.bundle.sha256)
             stack.enter_context(table)
         drawn = HeatmapFolder(heatmaps, predictor.info, paths) if heatmaps else None
-        paths = [path for path in paths if table is None or path not in table.done]
+        paths = [path for path in paths if table is None or as_text(path) not in table.done]
         found = predictor.predict_many(
             map(Path, paths), batch_size=batch_size, heatmap=heatmap, frame=frame
         )

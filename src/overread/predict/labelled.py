@@ -34,7 +34,7 @@ def predict_records(
     rows: list[tuple[ImageRecord, Prediction]] = []
     failures: list[Failure] = []
     for record, prediction in shown:
-        if prediction.scores is None:
+        if prediction.scores is None or not np.isfinite(prediction.scores).all():
             failures.append((record.path, prediction.reason))
         else:
             rows.append((record, prediction))

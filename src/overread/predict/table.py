@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 FIXED = ("path", "status", "label", "probability", "reason", "ood_score")
 MODEL = "model_sha256"
+JSON_HEAD = '{"path": '  # how each line of a .jsonl table begins
 
 
 def open_table(path: Path, classes: Sequence[str], sha256: str) -> PredictionFile | ParquetFile:
@@ -35,6 +36,11 @@ def open_table(path: Path, classes: Sequence[str], sha256: str) -> PredictionFil
 
         return ParquetFile(path, classes, sha256)
     return PredictionFile(path, classes, sha256)
+
+
+def as_text(path: str) -> str:
+    """A path as a table holds it: bytes of a file's name that are no UTF-8 as "\\udcff"."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class PredictionFile:
@@ -72,6 +78,8 @@ class PredictionFile:
 
     def write(self, prediction: Prediction) -> None:
         """Append one row; DataError when the disk refuses."""
+        if prediction.path is not None:
+            prediction = prediction.named(as_text(prediction.path))
         row = self._row(prediction) if self.is_csv else prediction.to_dict()
         try:
             assert self._stream is not None, "used outside its `with` block"  # noqa: S101
@@ -101,8 +109,8 @@ class PredictionFile:
         """The whole rows of the file as it is, one by one."""
         try:
             with self.path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
-                for row in self._csv_rows(stream) if self.is_csv else _json_rows(stream):
-                    made_with = row[MODEL] if self.is_csv else row.get("model", {}).get("sha256")
+                for row in self._csv_rows(stream) if self.is_csv else self._json_rows(stream):
+                    made_with = row[MODEL] if self.is_csv else _model_of(row)
                     if made_with != self.sha256:
                         raise DataError(
                             "was made with another model",
@@ -119,9 +127,11 @@ class PredictionFile:
         if head == self.columns:
             yield from self._whole_rows(reader)
         elif head and not self._is_cut_head():
-            raise DataError(
-                "holds other columns", where=self.path, hint="Give another --out, or move it away."
-            )
+            raise self._other("columns")
+
+    def _other(self, what: str) -> DataError:
+        hint = "Give another --out, or move it away."
+        return DataError(f"holds other {what}", where=self.path, hint=hint)
 
     def _is_cut_head(self) -> bool:
         """Whether the file is the beginning of this table's header: a crash at its very start."""
@@ -133,12 +143,23 @@ class PredictionFile:
             if len(values) == len(self.columns) and len(values[-1]) == len(self.sha256):
                 yield dict(zip(self.columns, values, strict=True))
 
+    def _json_rows(self, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if isinstance(row, dict) and "path" in row:
+                yield row
+            elif line.endswith("\n") or not _is_cut(line):
+                raise self._other("lines")
 
-def _json_rows(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:  # cut short
-            continue
-        if isinstance(row, dict) and "path" in row:
-            yield row
+
+def _is_cut(line: str) -> bool:
+    """Whether a line without its end is the beginning of one of a table's."""
+    return line.startswith(JSON_HEAD) or JSON_HEAD.startswith(line)
+
+
+def _model_of(row: dict[str, Any]) -> object:
+    model = row.get("model")
+    return model.get("sha256") if isinstance(model, dict) else None

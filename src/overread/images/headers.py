@@ -42,14 +42,13 @@ def check_jpeg(data: bytes) -> None:
 def jpeg_scans(data: bytes) -> int:
     """How many scans the first picture in a JPEG file has."""
     at, scans = 2, 0
-    while 0 <= at < len(data) - 3 and data[at : at + 2] != b"\xff\xd9":
-        if data[at] == 0xFF and data[at + 1] not in BARE_MARKERS:
-            scans += data[at + 1] == 0xDA
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        else:
-            at += 1
-        found = NEXT_MARKER.search(data, at)
-        at = found.start() if found else -1
+    while found := NEXT_MARKER.search(data, at):
+        at, marker = found.end(), data[found.end() - 1]
+        if marker == 0xD9:
+            break
+        if marker not in BARE_MARKERS:
+            scans += marker == 0xDA
+            at += int.from_bytes(data[at : at + 2], "big")
     return scans
 
 
@@ -86,12 +85,28 @@ def jpeg_shape(data: bytes) -> tuple[int, int, int] | None:
 
 
 def jpeg2000_shape(data: bytes) -> tuple[int, int, int] | None:
-    """(width, height, components) from the SIZ segment of a JPEG 2000 codestream."""
-    start = data.find(b"\xff\x4f\xff\x51")
-    if start < 0 or len(data) < start + 42:
+    """(width, height, components) from the SIZ segment of a JPEG 2000 codestream or JP2 file."""
+    start = _codestream(data)
+    if start is None or len(data) < start + 42:
         return None
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
     return right - left, bottom - top, int.from_bytes(data[start + 40 : start + 42], "big")
+
+
+def _codestream(data: bytes) -> int | None:
+    """Where the codestream begins that is decoded: at once, or in the first box of its kind.
+
+    Other boxes may hold anything, also the beginning of another codestream.
+    """
+    at, found = 0, data[:4] != b"\x00\x00\x00\x0c"
+    while not found and at + 16 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        head = 16 if length == 1 else 8
+        if head == 16:
+            length = int.from_bytes(data[at + 8 : at + 16], "big")
+        found = kind == b"jp2c"
+        at += head if found else max(length or len(data), head)
+    return at if found and data[at : at + 4] == b"\xff\x4f\xff\x51" else None
 
 
 def rle_bytes(coded: bytes) -> int:

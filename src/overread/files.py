@@ -29,11 +29,12 @@ def atomic_path(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
     Until then only its owner may read it; then it has `mode`.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         temporary.chmod(mode)
         temporary.replace(target)
@@ -44,7 +45,8 @@ def atomic_path(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
             hint="Free some space or choose another folder; nothing was changed.",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(target: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import logging
 import secrets
 import threading
@@ -14,7 +13,7 @@ from typing import Literal
 
 from overread.errors import CaseLogError, ConfigError
 from overread.serve.cases.log import CaseLog
-from overread.serve.headers import Network, parse_networks
+from overread.serve.headers import all_values, is_inside, parse_address, parse_networks
 from overread.serve.keys import Key, Keys, owner
 from overread.serve.settings import ServeSettings
 
@@ -77,15 +76,15 @@ class Access:
 
     def who(self, headers: Mapping[str, str], client_host: str) -> Caller | None:
         """The caller of a request from the address `client_host` of the peer; None: refuse it."""
-        if self._header and _inside(client_host, self._proxies):
-            users = _values(headers, self._header)
+        if self._header and is_inside(client_host, self._proxies):
+            users = all_values(headers, self._header)
             if users:
                 return self._proxy_user(users)
         given = _given_key(headers)
         if given is not None and self._keys:
             name = owner(self._keys, given)
             return None if name is None else Caller(self._pseudonym("key", name), "key")
-        if self.guarded or any(_values(headers, name) for name in FORWARDED):
+        if self.guarded or any(all_values(headers, name) for name in FORWARDED):
             return None
         return LOCAL if _is_loopback(client_host) else None
 
@@ -115,37 +114,14 @@ class Access:
 
 
 def _given_key(headers: Mapping[str, str]) -> str | None:
-    for text in _values(headers, "authorization"):
+    for text in all_values(headers, "authorization"):
         scheme, _, key = text.strip().partition(" ")
         if scheme.lower() == "bearer":
             return key.strip()
-    own = _values(headers, "x-api-key")
+    own = all_values(headers, "x-api-key")
     return own[0].strip() if own else None
 
 
-def _values(headers: Mapping[str, str], name: str) -> list[str]:
-    """Every value of a header: a plain mapping has one at most, Starlette's keeps repeats."""
-    several = getattr(headers, "getlist", None)
-    if several is not None:
-        return list(several(name))
-    return [value for key, value in headers.items() if key.lower() == name]
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def _inside(text: str, networks: tuple[Network, ...]) -> bool:
-    address = _address(text)
-    return address is not None and any(
-        address in network for network in networks if network.version == address.version
-    )
-
-
 def _is_loopback(text: str) -> bool:
-    address = _address(text)
+    address = parse_address(text)
     return address is not None and address.is_loopback

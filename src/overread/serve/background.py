@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,10 @@ def start_page(model: Path, folder: Path, *, minutes: float) -> Page:
 
 def find_page(folder: Path) -> Page | None:
     """The page that was started from `folder`, if it still answers."""
-    with contextlib.suppress(OverreadError, KeyError, OSError, urllib.error.URLError):
+    # Whatever the file says, and whoever listens there by now.
+    with contextlib.suppress(
+        OverreadError, KeyError, TypeError, ValueError, OSError, http.client.HTTPException
+    ):
         found = read_json(folder / PAGE_FILE)
         page = Page(str(found["address"]), int(found["pid"]))
         with urllib.request.urlopen(page.address + "readyz", timeout=5):  # noqa: S310 - our own

@@ -18,6 +18,7 @@ from overread.serve.headers import (
     Origin,
     check_host,
     check_same_site,
+    is_loopback,
     origin_of,
     parse_networks,
 )
@@ -67,7 +68,7 @@ class Guard:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        headers = Headers(scope=scope)
+        headers, method = Headers(scope=scope), scope["method"]
         peer = (scope.get("client") or ("", 0))[0]
         origin = origin_of(headers, peer, scope["scheme"], self.proxies)
         scope["scheme"] = origin.scheme
@@ -76,7 +77,7 @@ class Guard:
         try:
             self._admit(scope, headers, peer, origin)
             body.check_length()
-            if scope["method"] == "HEAD":  # uvicorn leaves the body of the answer out
+            if method == "HEAD":  # uvicorn leaves the body of the answer out
                 scope = {**scope, "method": "GET"}
             await self.app(scope, body.receive, reply.send)
         except Exception as error:
@@ -87,10 +88,10 @@ class Guard:
             await problem_of(error).response()(scope, receive, reply.send)
         finally:
             body.release()
-            self._count(scope, reply.status, perf_counter() - started)
+            self._count(scope, method, reply.status, perf_counter() - started)
 
     def _cap(self, headers: Headers) -> int:
-        kind = headers.get("content-type", "")
+        kind = headers.get("content-type", "").lower()
         return self.settings.max_bytes if kind.startswith("multipart/") else SMALL_BODY
 
     def _admit(self, scope: Scope, headers: Headers, peer: str, origin: Origin) -> None:
@@ -122,18 +123,19 @@ class Guard:
             headers={"WWW-Authenticate": "Bearer"},
         )
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
-        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+        method = method if method in ("GET", "HEAD", "POST") else "other"
         self.telemetry.requests.labels(method, route, str(status or 499)).inc()
         self.telemetry.seconds.labels(route).observe(seconds)
 
 
 def _allowed_hosts(settings: ServeSettings) -> tuple[str, ...]:
     """On loopback only local names: else any page could reach it under a name of its own."""
-    if settings.hosts or settings.host in LOCAL_NAMES:
-        return (*LOCAL_NAMES, *(name.lower() for name in settings.hosts))
-    return ()
+    own = (settings.host,) if is_loopback(settings.host) else ()
+    if not (settings.hosts or own):
+        return ()
+    return tuple(name.lower() for name in (*LOCAL_NAMES, *own, *settings.hosts))
 
 
 class Body:

@@ -27,6 +27,7 @@ HSTS = (b"strict-transport-security", b"max-age=31536000")
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -61,10 +62,12 @@ def origin_of(
     it was written by the client itself.
     """
     host = headers.get("host", "")
-    if not _trusted(peer, proxies):
+    if not is_inside(peer, proxies):
         return Origin(peer, scheme, host, False)
-    hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
-    client = next((hop for hop in reversed(hops) if not _trusted(hop, proxies)), peer)
+    # A proxy may write a line of its own under that of the client: all of them are one list.
+    lines = ",".join(all_values(headers, "x-forwarded-for"))
+    hops = [_without_port(hop.strip()) for hop in lines.split(",") if hop.strip()]
+    client = next((hop for hop in reversed(hops) if not is_inside(hop, proxies)), peer)
     told = headers.get("x-forwarded-proto", "").strip().lower()
     return Origin(
         client,
@@ -111,9 +114,39 @@ def host_name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _trusted(address: str, proxies: tuple[Network, ...]) -> bool:
+def all_values(headers: Mapping[str, str], name: str) -> list[str]:
+    """Every value of a header (name in lower case): a plain mapping has one at most, Starlette's
+    keeps repeats."""
+    several = getattr(headers, "getlist", None)
+    if several is not None:
+        return list(several(name))
+    return [value for key, value in headers.items() if key.lower() == name]
+
+
+def parse_address(text: str) -> Address | None:
+    """An address, that of IPv4 as such also where a socket for both kinds shows it as IPv6."""
     try:
-        parsed = ipaddress.ip_address(address)
+        address = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return any(parsed in network for network in proxies if network.version == parsed.version)
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this computer can reach `host`, an address or a name."""
+    address = parse_address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def is_inside(text: str, networks: Iterable[Network]) -> bool:
+    """Whether `text` is an address in one of `networks`."""
+    address = parse_address(text)
+    return address is not None and any(
+        address in network for network in networks if network.version == address.version
+    )
+
+
+def _without_port(hop: str) -> str:
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from overread.errors import ConfigError, did_you_mean
 from overread.serve.cases.database import Database
+from overread.serve.cases.records import plain
 from overread.serve.cases.tables import KEYS, SETTINGS
 
 PREFIX = "overread_"  # so that programs that search files for secrets recognise one
@@ -73,9 +74,10 @@ class Keys:
 
     def revoke(self, name: str) -> None:
         """End the key of `name`; ConfigError where it has no valid one."""
+        name = plain(name.strip())
         valid = KEYS.c.revoked.is_(None)
         with self._database.writing() as connection:
-            change = update(KEYS).where(KEYS.c.name == name.strip(), valid).values(revoked=_now())
+            change = update(KEYS).where(KEYS.c.name == name, valid).values(revoked=_now())
             if connection.execute(change).rowcount:
                 return
             known = connection.execute(select(KEYS.c.name).where(valid)).scalars().all()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from overread.serve.headers import parse_address
 from overread.serve.problems import Problem, busy
 
 BUCKETS = 10_000
+WHOLE = 1 - 1e-6  # a token, but for what rounding takes away
 
 
 class Admission:
@@ -86,12 +89,12 @@ class RateLimit:
         now = self._clock()
         tokens, before = self._buckets.pop(who, (float(self.rate), now))
         tokens = min(self.rate, tokens + (now - before) * self.rate / 60)
-        allowed = tokens >= 1
+        allowed = tokens >= WHOLE
         self._buckets[who] = (tokens - 1 if allowed else tokens, now)
         if len(self._buckets) > BUCKETS:
             self._buckets.popitem(last=False)
         if not allowed:
-            wait = str(max(1, round((1 - tokens) * 60 / self.rate)))
+            wait = str(math.ceil((WHOLE - tokens) * 60 / self.rate))
             raise Problem(
                 429,
                 "rate",
@@ -103,10 +106,9 @@ class RateLimit:
 
 def neighbourhood(address: str) -> str:
     """What counts as one address: a host for IPv4, a /64 network for IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    parsed = parse_address(address)
+    if parsed is None:
         return address
     if parsed.version == 4:
-        return address
+        return str(parsed)
     return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import logging
 import socket
@@ -19,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from overread.errors import ConfigError
 from overread.predict.predictor import Predictor
 from overread.serve.app import create_app
+from overread.serve.headers import is_loopback
 from overread.serve.problems import MEDIA_TYPE, Problem, busy
 from overread.serve.settings import ServeSettings
 
@@ -69,14 +69,6 @@ def check_bind(settings: ServeSettings, *, guarded: bool) -> None:
         hint="Make a key (overread keys add NAME), or name the header of a login proxy "
         "(--trusted-header), or leave --host out.",
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this computer can reach `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def listen(settings: ServeSettings) -> socket.socket:

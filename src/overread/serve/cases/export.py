@@ -146,15 +146,19 @@ def _left_out(case: Case, path: Path | None) -> str:
         return "unread"
     if path is None:
         return "not kept"
-    return "" if sha256_file(path) == case.image_sha256 else "altered"
+    try:
+        return "" if sha256_file(path) == case.image_sha256 else "altered"
+    except FileNotFoundError:  # its time was over meanwhile
+        return "not kept"
 
 
 def _read_at(case: Case) -> datetime:
     return max(said.time for said in case.feedback if said.reading)
 
 
-def _readings(cases: Iterable[Case]) -> set[str]:
-    return {said.reading for case in cases for said in case.feedback if said.reading}
+def _readings(cases: Iterable[Case]) -> set[frozenset[str]]:
+    readings = (said.reading for case in cases for said in case.feedback if said.reading)
+    return {frozenset(reading.split("|")) for reading in readings}
 
 
 def _labelled_row(path: Path, case: Case, classes: set[str]) -> tuple[object, ...]:

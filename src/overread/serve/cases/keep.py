@@ -59,11 +59,18 @@ def sweep(folder: Path, days: float, now: datetime) -> int:
     """Delete the images that were kept `days` or more before `now`; how many.
 
     Only files that `keep` made: whatever else lies in the folder stays, and links are not followed.
+    Raises the first OSError when all have been tried: one that cannot be deleted keeps no other.
     """
     limit = now.timestamp() - days * 86_400
     over = [path for time, path in _ours(folder, NAME, UNFINISHED) if time <= limit]
+    failed = []
     for path in over:
-        path.unlink(missing_ok=True)  # another server may sweep the same folder
+        try:
+            path.unlink(missing_ok=True)  # another server may sweep the same folder
+        except OSError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
     return len(over)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from overread.errors import DataError
+from overread.errors import CaseLogError, DataError
 
 MOST_TEXT = 1_000
 MOST_COMMENT = 10_000
@@ -125,16 +126,30 @@ def feedback_values(reading: str, comment: str, user: str) -> dict[str, Any]:
 def to_case(row: Mapping[str, Any], feedback: Sequence[Feedback] = ()) -> Case:
     """A row of the table as a case."""
     fields = {name: row[name] for name in Case.__dataclass_fields__ if name in row}
-    fields["time"] = datetime.fromisoformat(row["time"])
-    fields["probabilities"] = json.loads(row["probabilities"])
-    fields["quality"] = json.loads(row["quality"])
+    with _readable(row):
+        fields["time"] = datetime.fromisoformat(row["time"])
+        fields["probabilities"] = dict(json.loads(row["probabilities"]))
+        fields["quality"] = dict(json.loads(row["quality"]))
     return Case(**fields, feedback=tuple(feedback))
 
 
 def to_feedback(row: Mapping[str, Any]) -> Feedback:
     """A row of the table as feedback."""
-    time = datetime.fromisoformat(row["time"])
+    with _readable(row):
+        time = datetime.fromisoformat(row["time"])
     return Feedback(time, row["user"], row["reading"], row["comment"])
+
+
+@contextmanager
+def _readable(row: Mapping[str, Any]) -> Iterator[None]:
+    """A block that reads what this program wrote; CaseLogError where somebody else did."""
+    try:
+        yield
+    except (TypeError, ValueError):
+        raise CaseLogError(
+            f"entry {row['number']} (id {row['id']}) was altered and cannot be read",
+            hint="See `overread cases verify`.",
+        ) from None
 
 
 def _json(value: Mapping[str, Any]) -> str:

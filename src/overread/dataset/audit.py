@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,18 +112,25 @@ def examine(
 
 
 def document_without(
-    audit: Mapping[str, Any], manifest: Manifest, gone: Collection[str]
+    audit: Mapping[str, Any], manifest: Manifest, gone: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The audit.json document of what is left when some files are taken out of the manifest."""
+    """The audit.json document of what is left when some files are taken out of the manifest.
+
+    `gone`: for each file taken out, the one with the same bytes that stays in its place; what the
+    audit found of altered copies of the one holds for the other.
+    """
 
     def left(paths: Sequence[str]) -> list[str]:
         return [path for path in paths if path not in gone]
 
+    def moved(pair: Mapping[str, Any]) -> dict[str, Any]:
+        return {**pair, **{side: gone.get(pair[side], pair[side]) for side in "ab"}}
+
     document = dict(audit)
     for field in ("exact_duplicates", "groups", "conflicting_labels"):
         document[field] = [left(paths) for paths in audit[field] if len(left(paths)) > 1]
-    for field in ("near_duplicates", "leaks"):
-        document[field] = [p for p in audit[field] if p["a"] not in gone and p["b"] not in gone]
+    document["near_duplicates"] = [moved(pair) for pair in audit["near_duplicates"]]
+    document["leaks"] = given_leaks(manifest.records, document["near_duplicates"])
     for field in ("label_suspects", "quality"):
         document[field] = [item for item in audit[field] if item["path"] not in gone]
     document["given_parts"] = {part: left(p) for part, p in audit["given_parts"].items()}

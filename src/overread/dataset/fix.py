@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,9 +46,10 @@ def write_fixed(run: Path, folder: Path) -> tuple[Manifest, list[tuple[str, str]
         for path in paths
         if path != kept
     ]
-    gone = {path for path, _ in removed}
+    gone = dict(removed)
+    known = {kept: by_path[path].patient for path, kept in removed if by_path[path].patient}
     fixed = manifest.with_records(
-        tuple(_marked(r, conflicts) for r in manifest.records if r.path not in gone)
+        tuple(_marked(r, conflicts, known) for r in manifest.records if r.path not in gone)
     )
     write_manifest(folder, fixed)
     write_csv(folder / "removed.csv", ("path", "kept"), removed)
@@ -60,6 +62,8 @@ def _rank(record: ImageRecord) -> tuple[int, str]:
     return order.get(record.split, len(SPLITS)), record.path
 
 
-def _marked(record: ImageRecord, conflicts: set[str]) -> ImageRecord:
+def _marked(record: ImageRecord, conflicts: set[str], patients: Mapping[str, str]) -> ImageRecord:
+    """The record with its mark; who is on it may be known only from a copy that was removed."""
     mark = "yes" if record.path in conflicts else ""
-    return replace(record, extra={**record.extra, CONFLICT_COLUMN: mark})
+    patient = record.patient or patients.get(record.path, "")
+    return replace(record, patient=patient, extra={**record.extra, CONFLICT_COLUMN: mark})

@@ -35,17 +35,24 @@ def read_table(table: Path) -> Tree:
     if "group" in columns and "patient" not in columns:
         rows = [{**row, "patient": row["group"]} for row in rows]
         notes[-1] = "the column 'group' was taken as the patient: its images stay together"
-    entries: dict[str, tuple[int, Entry]] = {}
+    entries: list[Entry] = []
+    seen: dict[str, int] = {}
     for line, row in enumerate(rows, start=2):
         entry = _entry(table, line, row)
-        if entry.path in entries:
-            raise DataError(
-                f"lists '{entry.path}' twice (first on line {entries[entry.path][0]})",
-                where=f"{table}, line {line}",
-                hint="Keep one row; several labels go into one cell as a|b.",
-            )
-        entries[entry.path] = (line, entry)
-    return Tree(tuple(entry for _, (_, entry) in sorted(entries.items())), tuple(notes))
+        _once(entry.path, seen, line, table)
+        entries.append(entry)
+    return Tree(tuple(sorted(entries, key=lambda entry: entry.path)), tuple(notes))
+
+
+def _once(path: str, seen: dict[str, int], line: int, table: Path) -> None:
+    """Note that `path` is on `line`; DataError where it was on another before."""
+    if path in seen:
+        raise DataError(
+            f"lists '{path}' twice (first on line {seen[path]})",
+            where=f"{table}, line {line}",
+            hint="Keep one row; several labels go into one cell as a|b.",
+        )
+    seen[path] = line
 
 
 def _entry(table: Path, line: int, row: dict[str, str]) -> Entry:
@@ -128,14 +135,18 @@ def table_in_folder(
             raise DataError(
                 f"has no column '{name}'", where=table, hint=did_you_mean(name, columns)
             )
-    by_name = {PurePosixPath(path).stem: path for path in images}
+    files = list(images)
+    by_name = {PurePosixPath(path).stem: path for path in files}
     used = {rule.image, rule.label, rule.patient}
-    entries, missing = [], 0
+    entries: list[Entry] = []
+    seen: dict[str, int] = {}
+    missing = 0
     for line, row in enumerate(rows, start=2):
         path = by_name.get(PurePosixPath(row[rule.image]).stem)
         if path is None:
             missing += 1
             continue
+        _once(path, seen, line, table)
         text = row[rule.label].replace(rule.separator or "|", "|")
         entries.append(
             Entry(
@@ -146,7 +157,7 @@ def table_in_folder(
                 extra={k: v for k, v in row.items() if k not in used and k not in COLUMNS},
             )
         )
-    unlisted = len(by_name) - len(entries)
+    unlisted = len(files) - len(entries)
     notes = [f"{missing} rows of {table.name} have no image here"] if missing else []
     notes += [f"{unlisted} images are not in {table.name}; left out"] if unlisted else []
     return Tree(tuple(sorted(entries, key=lambda entry: entry.path)), tuple(notes))

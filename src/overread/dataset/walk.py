@@ -104,7 +104,9 @@ def _is_text(path: str) -> bool:
 
 def _file(root: Path, path: str, found: Listing) -> None:
     suffix = Path(path).suffix.lower()
-    if suffix in IMAGE_SUFFIXES or (not suffix and looks_like_image(root / path)):
+    # DICOM files are often named by their UID, which ends in ".<number>".
+    unnamed = not suffix or suffix[1:].isdecimal()
+    if suffix in IMAGE_SUFFIXES or (unnamed and looks_like_image(root / path)):
         found.images.append(path)
     else:
         found.others[suffix or "no suffix"] += 1

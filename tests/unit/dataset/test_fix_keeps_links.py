@@ -1,0 +1,185 @@
+"""A corrected manifest must not loosen what the audit had tied together, nor touch its inputs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from overread.dataset.audit import audit
+from overread.dataset.copies import CopySearch
+from overread.dataset.fix import write_fixed
+from overread.dataset.manifest import read_manifest
+from overread.dataset.split import split
+from overread.errors import LeakError
+from overread.files import read_csv, read_json, sha256_file, write_csv
+
+Save = Callable[..., Path]
+Draw = Callable[..., Any]
+
+
+def everything(folder: Path) -> dict[str, tuple[str, int]]:
+    """Hash and time of change of all files below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): (sha256_file(path), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@dataclass(frozen=True)
+class Pair:
+    a: int
+    b: int
+    score: float = 0.9
+    kind: str = "crop"
+    transform: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+
+
+def planted(pairs: list[tuple[str, str]], root: Path) -> CopySearch:
+    """A search that finds exactly the planted copies, by the hash of their files."""
+    known = [tuple(sha256_file(root / path) for path in pair) for pair in pairs]
+
+    def find(load: object, keys: Any, cache: Path) -> list[Any]:
+        keys = list(keys)
+        return [Pair(*sorted((keys.index(a), keys.index(b)))) for a, b in known]
+
+    return CopySearch(find)
+
+
+@pytest.fixture
+def parted(tmp_path: Path, save: Save, draw: Draw) -> Path:
+    """Given parts. train/disc/a.png is also val/disc/b.png; train/disc/crop.png is cut from it."""
+    root = tmp_path / "data"
+    for part, n in (("train", 8), ("val", 5)):
+        for k, label in enumerate(("disc", "ring")):
+            for i in range(n):
+                seed = 1000 * k + 100 * (part == "val") + i
+                save(root / part / label / f"x{i}.png", draw(seed, label))
+    picture = draw(7777, "disc", size=(140, 140))
+    save(root / "train/disc/a.png", picture)
+    shutil.copy(root / "train/disc/a.png", root / "val/disc/b.png")
+    save(root / "train/disc/crop.png", picture[30:120, 25:115])
+    return root
+
+
+def test_copies_of_a_removed_file_are_copies_of_the_one_that_stays(
+    parted: Path, tmp_path: Path
+) -> None:
+    search = planted([("train/disc/a.png", "train/disc/crop.png")], parted)
+    audit(parted, tmp_path / "run", search=search)
+    _, removed = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    assert removed == [("train/disc/a.png", "val/disc/b.png")], "the validation image stays"
+    document = read_json(tmp_path / "fixed" / "audit.json")
+    (pair,) = document["near_duplicates"]
+    assert {pair["a"], pair["b"]} == {"val/disc/b.png", "train/disc/crop.png"}
+    assert document["verdict"] == "blocked"
+    (leak,) = document["leaks"]
+    assert {leak["a"], leak["b"]} == {"val/disc/b.png", "train/disc/crop.png"}
+    with pytest.raises(LeakError, match=r"train/disc/crop\.png|val/disc/b\.png"):
+        split(tmp_path / "fixed")
+    split(tmp_path / "fixed", ignore_given=True)
+    part = {r.path: r.split for r in read_manifest(tmp_path / "fixed").records}
+    assert part["val/disc/b.png"] == part["train/disc/crop.png"]
+
+
+def test_without_altered_copies_the_leak_is_gone_with_the_file(
+    parted: Path, tmp_path: Path
+) -> None:
+    (parted / "train/disc/crop.png").unlink()
+    before = audit(parted, tmp_path / "run", search=planted([], parted))
+    assert before["verdict"] == "blocked"
+    write_fixed(tmp_path / "run", tmp_path / "fixed")
+    document = read_json(tmp_path / "fixed" / "audit.json")
+    assert document["leaks"] == [] and document["exact_duplicates"] == []
+    assert document["verdict"] != "blocked"
+    split(tmp_path / "fixed")
+
+
+def test_every_input_is_left_byte_for_byte_also_when_it_is_done_twice(
+    parted: Path, tmp_path: Path
+) -> None:
+    audit(parted, tmp_path / "run", search=planted([], parted))
+    before = everything(parted), everything(tmp_path / "run")
+    for _ in range(2):
+        write_fixed(tmp_path / "run", tmp_path / "fixed")
+        assert (everything(parted), everything(tmp_path / "run")) == before
+    first = (tmp_path / "fixed" / "manifest.csv").read_bytes()
+    _, removed = write_fixed(tmp_path / "fixed", tmp_path / "again")
+    assert removed == [], "nothing is left to correct"
+    assert (tmp_path / "again" / "manifest.csv").read_bytes() == first
+    assert everything(parted) == before[0]
+
+
+@pytest.mark.parametrize("copies", [2, 3, 5])
+def test_one_of_many_equal_files_stays_and_all_are_accounted_for(
+    tmp_path: Path, save: Save, draw: Draw, copies: int
+) -> None:
+    root = tmp_path / "data"
+    for i in range(5):
+        save(root / "ring" / f"r{i}.png", draw(i, "ring"))
+        save(root / "disc" / f"d{i}.png", draw(100 + i))
+    for n in range(1, copies):
+        shutil.copy(root / "disc" / "d0.png", root / "disc" / f"copy, {n}.png")
+    audit(root, tmp_path / "run", copies=False)
+    fixed, removed = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    assert len(removed) == copies - 1
+    assert len({r.sha256 for r in fixed.records}) == len(fixed.records) == 10
+    gone, stay = {path for path, _ in removed}, {r.path for r in fixed.records}
+    assert gone | stay == {r.path for r in read_manifest(tmp_path / "run").records}
+    assert not gone & stay
+    kept = {kept for _, kept in removed}
+    assert kept <= stay and kept == {"disc/copy, 1.png"}, "the first by path stays"
+    rows = read_csv(tmp_path / "fixed" / "removed.csv")[1]
+    assert [(row["path"], row["kept"]) for row in rows] == removed
+
+
+@pytest.mark.parametrize("first", ["train", "val", "test"])
+@pytest.mark.parametrize("second", ["train", "val", "test"])
+def test_of_two_parts_the_one_that_judges_keeps_the_file(
+    tmp_path: Path, save: Save, draw: Draw, first: str, second: str
+) -> None:
+    rows = []
+    for i in range(8):
+        save(tmp_path / "data" / f"{i}.png", draw(i, ("disc", "ring")[i % 2]))
+        rows.append((f"{i}.png", ("disc", "ring")[i % 2], ("train", "val", "test")[i % 3]))
+    save(tmp_path / "data" / "x1.png", draw(99))
+    shutil.copy(tmp_path / "data" / "x1.png", tmp_path / "data" / "x2.png")
+    rows += [("x1.png", "disc", first), ("x2.png", "disc", second)]
+    write_csv(tmp_path / "data" / "t.csv", ("path", "label", "split"), rows)
+    audit(tmp_path / "data" / "t.csv", tmp_path / "run", copies=False)
+    _, removed = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    order = ["test", "val", "train"]
+    stays = "x2.png" if order.index(second) < order.index(first) else "x1.png"
+    assert [kept for _, kept in removed] == [stays]
+
+
+def test_a_patient_known_only_from_the_removed_copy_is_kept(
+    tmp_path: Path, save: Save, draw: Draw
+) -> None:
+    rows = []
+    for i in range(10):
+        save(tmp_path / "data" / f"{i}.png", draw(i, ("disc", "ring")[i % 2]))
+        rows.append((f"{i}.png", ("disc", "ring")[i % 2], "anna" if i == 2 else f"p{i}"))
+    save(tmp_path / "data" / "x1.png", draw(99))
+    shutil.copy(tmp_path / "data" / "x1.png", tmp_path / "data" / "x2.png")
+    rows += [("x1.png", "disc", ""), ("x2.png", "disc", "anna")]
+    write_csv(tmp_path / "data" / "t.csv", ("path", "label", "patient"), rows)
+    audit(tmp_path / "data" / "t.csv", tmp_path / "run", copies=False)
+    fixed, removed = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    assert removed == [("x2.png", "x1.png")]
+    assert {r.path: r.patient for r in fixed.records}["x1.png"] == "anna"
+    split(tmp_path / "fixed")
+    part = {r.path: r.split for r in read_manifest(tmp_path / "fixed").records}
+    assert part["x1.png"] == part["2.png"]
+
+
+def test_a_stand_in_pair_has_what_a_real_one_has() -> None:
+    """The planted pairs above have the fields that the real search gives."""
+    from overread.dataset.duplicates.find import CopyPair
+
+    assert [f.name for f in fields(CopyPair)] == [f.name for f in fields(Pair)]

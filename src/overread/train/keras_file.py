@@ -57,7 +57,9 @@ def read_keras(path: Path) -> tuple[tuple[int, int, int], tuple[KerasLayer, ...]
         raise ConfigError("there is no such file", where=path, hint="Check the path.")
     try:
         layers = _read_zip(path) if path.suffix == ".keras" else _read_hdf5(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except ConfigError:
+        raise
+    except Exception as error:  # zipfile, zlib and h5py each have their own for a damaged file
         raise ConfigError(
             f"cannot be read as a Keras model ({type(error).__name__}: {error})",
             where=path,
@@ -131,7 +133,7 @@ def _numbered(file: Any, trail: Sequence[str], name: str, kind: str) -> Arrays:
         return {}
     arrays = [np.asarray(group[key], np.float32) for key in sorted(group, key=int)]
     names: Sequence[str] = _VARIABLES.get(kind, _USUAL)
-    if kind == "BatchNormalization" and len(arrays) == 3:
+    if kind == "BatchNormalization" and len(arrays) in {2, 3}:
         raise ValueError(f"'{name}' is a batch normalisation without scale or centre")
     return dict(zip(names, arrays, strict=False))
 
@@ -145,8 +147,10 @@ def _named(weights: Any) -> dict[str, Arrays]:
     def keep(place: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
             *_, layer, variable = place.split("/")
-            array = np.asarray(item[()], np.float32)
-            found.setdefault(layer, {})[variable.partition(":")[0]] = array
+            arrays, name = found.setdefault(layer, {}), variable.partition(":")[0]
+            if name in arrays:
+                raise ValueError(f"two layers are called '{layer}'")
+            arrays[name] = np.asarray(item[()], np.float32)
 
     weights.visititems(keep)
     return found

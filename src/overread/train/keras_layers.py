@@ -85,6 +85,7 @@ def _convolution(layer: KerasLayer, flow: Flow, kernel: NDArray[np.float32], gro
     config = layer.config
     if list(config.get("dilation_rate", [1, 1])) != [1, 1]:
         raise ConfigError("it is dilated")
+    _check_bias(layer)
     size, stride = kernel.shape[2:], tuple(config["strides"])
     pads, (height, width) = _padding(flow.shape[1:], size, stride, config["padding"])
     conv = nn.Conv2d(
@@ -102,6 +103,8 @@ def _padding(
     """The zeros that Keras's "same" adds, which may be more at the end, and the size after."""
     if padding == "valid":
         sides = [(n - k) // s + 1 for n, k, s in zip(shape, size, stride, strict=True)]
+        if min(sides) < 1:
+            raise ConfigError("its window is larger than its map")
         return [], (sides[0], sides[1])
     out = [math.ceil(n / s) for n, s in zip(shape, stride, strict=True)]
     total = [
@@ -140,6 +143,7 @@ def _dense(layer: KerasLayer, flow: Flow) -> Mapped:
     kernel = layer.arrays["kernel"]  # (in, out)
     if len(flow.shape) != 1:
         raise ConfigError("it follows a map that is not flattened")
+    _check_bias(layer)
     linear = nn.Linear(kernel.shape[0], kernel.shape[1], bias="bias" in layer.arrays)
     _fill(linear.weight, _ordered(kernel, flow).T)
     if "bias" in layer.arrays:
@@ -157,7 +161,7 @@ def _batch_norm(layer: KerasLayer, flow: Flow) -> Mapped:
         "moving_variance": norm.running_var,
     }
     for name, target in fields.items():
-        if name in layer.arrays and target is not None:
+        if target is not None and (name in layer.arrays or name.startswith("moving")):
             _fill(target, _ordered(layer.arrays[name], flow))
     return [norm], flow
 
@@ -170,6 +174,8 @@ def _activation_layer(layer: KerasLayer, flow: Flow) -> Mapped:
     usual = {"max_value": None, "negative_slope": 0.0, "threshold": 0.0, "alpha": 1.0}
     if any(layer.config.get(name, value) != value for name, value in usual.items()):
         raise ConfigError("it has a slope or limit of its own")
+    if layer.kind == "Softmax" and layer.config.get("axis", -1) not in {-1, len(flow.shape)}:
+        raise ConfigError("it is not over the channels")
     plain = {"ReLU": "relu", "Softmax": "softmax", "ELU": "elu"}
     name = plain.get(layer.kind, layer.config.get("activation"))
     return _activation({"activation": name}), flow
@@ -212,7 +218,7 @@ def map_layer(layer: KerasLayer, flow: Flow) -> Mapped:
         if layer.config.get("data_format", "channels_last") != "channels_last":
             raise ConfigError("it is channels first")
         modules, after = build(layer, flow)
-    except (ConfigError, KeyError, ValueError, IndexError) as error:
+    except Exception as error:  # settings of any type may stand in the file
         why = error.problem if isinstance(error, ConfigError) else f"{error} is missing or unusual"
         raise ConfigError(
             f"the layer '{layer.name}' ({layer.kind}) cannot be taken over: {why}",
@@ -236,7 +242,14 @@ def _ordered(array: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
     return array if flow.order is None else array[flow.order]
 
 
+def _check_bias(layer: KerasLayer) -> None:
+    if layer.config.get("use_bias") and "bias" not in layer.arrays:
+        raise KeyError("bias")
+
+
 def _fill(target: Tensor, array: NDArray[np.float32]) -> None:
+    if not np.isfinite(array).all():
+        raise ConfigError("its array holds values that are not numbers")
     if tuple(target.shape) != array.shape:
         raise ConfigError(f"its array is {array.shape}, needed {tuple(target.shape)}")
     with torch.no_grad():

@@ -84,16 +84,25 @@ def _scaling(
             where=path,
             hint="Leave --pixels out.",
         )
-    scale, offset = _affine(first)
-    std = [1 / (255 * s) for s in scale]
-    mean = [-o * d for o, d in zip(offset, std, strict=True)]
-    return MeanStd.model_validate({"mean": tuple(mean), "std": tuple(std)}), layers[1:]
+    try:
+        scale, offset = _affine(first)
+        std = [1 / (255 * s) for s in scale]
+        mean = [-o * d for o, d in zip(offset, std, strict=True)]
+        return MeanStd.model_validate({"mean": tuple(mean), "std": tuple(std)}), layers[1:]
+    except Exception as error:  # settings of any type may stand in the file
+        raise ConfigError(
+            f"scales its pixels in a way that is not known here (layer '{first.name}')",
+            where=path,
+            hint="Known: Rescaling and Normalization by positive numbers, one or one a channel.",
+        ) from error
 
 
 def _affine(layer: KerasLayer) -> tuple[list[float], list[float]]:
     """Scale and offset of each channel: what the layer makes of a pixel 0..255."""
     if layer.kind == "Rescaling":
         scale, offset = layer.config["scale"], layer.config.get("offset", 0.0)
+    elif layer.config.get("invert"):
+        raise ValueError("inverted")
     else:
         mean = layer.arrays.get("mean", layer.config.get("mean"))
         variance = layer.arrays.get("variance", layer.config.get("variance"))
@@ -112,9 +121,10 @@ def mixed(rows: Sequence[Sequence[float]]) -> nn.Conv2d:
 
 def _take_output(modules: list[nn.Module], flow: Flow, classes: int, path: Path) -> bool:
     """Take the last activation off, so that logits remain; whether they are of several labels."""
-    last = modules.pop() if isinstance(modules[-1], nn.Softmax | nn.Sigmoid) else None
+    ends = isinstance(modules[-1], nn.Softmax | nn.Sigmoid) if modules else False
+    last = modules.pop() if ends else None
     units = flow.shape[0]
-    if len(flow.shape) != 1 or not isinstance(modules[-1], nn.Linear):
+    if not modules or len(flow.shape) != 1 or not isinstance(modules[-1], nn.Linear):
         raise ConfigError("does not end in a dense layer", where=path)
     if units != classes and (units, classes) != (1, 2):
         raise ConfigError(

@@ -130,10 +130,19 @@ def _open(
 
 def _progress(table: Path) -> tuple[int, dict[int, str]]:
     note = table.with_suffix(".json")
-    if not (table.is_file() and note.is_file()):
+    if not (note.is_file() and _is_whole(table)):
         return 0, {}
     document = read_json(note)
     return int(document["done"]), {int(row): why for row, why in document["refused"].items()}
+
+
+def _is_whole(table: Path) -> bool:
+    """Whether the file is as long as it says: opened to be written, it would be made so, black."""
+    try:
+        np.lib.format.open_memmap(table, mode="r")
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _note_progress(table: Path, done: int, refused: dict[int, str]) -> None:

@@ -12,7 +12,7 @@ Size = Annotated[int, Field(ge=1)]
 class LayerSpec(BaseModel):
     """One line of a recipe's layer list; a wrong key or type is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Conv(LayerSpec):

@@ -138,7 +138,7 @@ def check_same(
         over = np.abs(a - b).max(axis=1) > tolerance
         if exact is not None and over.any():
             own = np.abs(a[over] - exact(pixels[over])).max(axis=1)
-            allowed[over] = np.maximum(tolerance, ROUNDINGS * own)
+            allowed[over] = np.fmax(tolerance, ROUNDINGS * own)  # NaN allows nothing more
         rows = zip(names, a, b, allowed.tolist(), strict=True)
         found += [_difference(*row, info) for row in rows]
     return _judged(found, changed)

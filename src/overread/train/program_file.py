@@ -23,7 +23,7 @@ def is_program(path: Path) -> bool:
     """Whether the file holds a program and not weights alone, whatever its name ends in."""
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
+    with _failures(path), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     return _script(names) or any(name.endswith("/archive_format") for name in names)
 

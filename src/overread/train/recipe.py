@@ -86,7 +86,7 @@ def parse_recipe(text: str, *, where: object) -> Recipe:
     """A recipe from YAML text; `where` names its origin in errors (ConfigError)."""
     try:
         document = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
+    except Exception as error:  # beside YAMLError, what dates and deep nesting meet in Python
         raise ConfigError(f"is not YAML ({error})", where=where, hint="Mend the file.") from error
     if not isinstance(document, dict):
         raise ConfigError("holds no 'key: value' lines", where=where, hint="Start from a recipe.")
@@ -128,7 +128,11 @@ def _folder() -> Traversable:
 def _validate(document: Mapping[str, Any], where: object) -> Recipe:
     try:
         # By way of JSON: strict about types, yet a list is a tuple and 1 is a float.
-        return Recipe.model_validate_json(json.dumps(document, default=str))
+        text = json.dumps(document, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"is no recipe ({error})", where=where, hint="Mend the file.") from error
+    try:
+        return Recipe.model_validate_json(text)
     except ValidationError as error:
         problem = min(error.errors(include_url=False), key=_priority)
     place = ".".join(str(step) for step in _written(problem["loc"], document))

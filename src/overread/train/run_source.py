@@ -7,11 +7,11 @@ from pathlib import Path
 
 from overread.bundle.format import BundleInfo
 from overread.dataset.leakage import check_certificate
-from overread.dataset.manifest import ImageRecord, Manifest, read_manifest
+from overread.dataset.manifest import MANIFEST_FILE, ImageRecord, Manifest, read_manifest
 from overread.dataset.source import image_bytes
 from overread.dataset.split import CERTIFICATE_FILE
-from overread.errors import DataError
-from overread.files import read_json, sha256_bytes
+from overread.errors import DataError, LeakError
+from overread.files import read_json, sha256_bytes, sha256_file
 from overread.predict.threads import usable_cores
 from overread.train.data import Part, load_part
 
@@ -48,7 +48,7 @@ def open_run(info: BundleInfo, run: Path, data: Path | None = None) -> RunSource
         LeakError: the split has no valid certificate.
     """
     certificate = read_json(run / CERTIFICATE_FILE)
-    if certificate["manifest_sha256"] != info.data.manifest_sha256:
+    if certificate.get("manifest_sha256") != info.data.manifest_sha256:
         raise DataError(
             f"is another run than the model's ('{info.name}')",
             where=run,
@@ -57,6 +57,8 @@ def open_run(info: BundleInfo, run: Path, data: Path | None = None) -> RunSource
     manifest = read_manifest(run)
     if data is None:
         check_certificate(run)
+    elif sha256_file(run / MANIFEST_FILE) != info.data.manifest_sha256:
+        raise LeakError("was changed after its certificate was made", where=run / MANIFEST_FILE)
     else:
         manifest = replace(manifest, root=Path(data).absolute())
         for record in manifest.records:

@@ -18,7 +18,7 @@ Triple = tuple[float, float, float]
 class Part(BaseModel):
     """A frozen piece of a recipe: unknown keys and wrong types are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Title(Part):

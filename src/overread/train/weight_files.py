@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import re
 import warnings
@@ -35,6 +36,12 @@ class WeightHints:
     channels: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("architecture", "pad_type", "channels"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ConfigError(f"{name} of the weights is {getattr(self, name)!r}, not a text")
+        numbers = (*(self.mean or ()), *(self.std or ()))
+        if not all(map(math.isfinite, numbers)) or min(self.std or (1.0,)) <= 0:
+            raise ConfigError(f"mean {self.mean} or std {self.std} of the weights cannot be used")
         allowed = {"pad_type": {None, "", "same"}, "channels": {None, "rgb", "bgr"}}
         for name, values in allowed.items():
             if getattr(self, name) not in values:
@@ -186,7 +193,11 @@ def _sidecar(path: Path, *, strict: bool) -> WeightHints:
             if key not in known:
                 raise ConfigError(f"unknown key '{key}'", where=path, hint=did_you_mean(key, known))
         values = {key: value for key, value in flat.items() if key in known}
-        values |= {key: _triple(values[key]) for key in ("mean", "std") if key in values}
+        for key in {"mean", "std"} & values.keys():
+            triple = _triple(values[key])
+            if strict and triple is None and values[key] is not None:
+                raise ValueError(f"{key} is {values[key]}, not three numbers")
+            values[key] = triple
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"is not a JSON object of settings ({error})", where=path) from error
     return WeightHints(**values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -33,7 +33,9 @@ ModelName = Annotated[str | None, typer.Option("--model", help="Only cases of th
 def list_(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Cases to show.")] = 20,
     after: Annotated[str | None, typer.Option(help="Go on after the case with this id.")] = None,
-    status: Annotated[str | None, typer.Option(help="answer, refer or reject.")] = None,
+    status: Annotated[
+        Literal["answer", "refer", "reject"] | None, typer.Option(help="answer, refer or reject.")
+    ] = None,
     model: ModelName = None,
     database: DatabaseOption = None,
     json: JsonFlag = False,
@@ -168,6 +170,10 @@ def opened(database: str | None, *, create: bool = False) -> Iterator[CaseLog]:
     from overread.serve.cases.database import database_url
     from overread.serve.cases.log import open_case_log
 
+    if database == "none":  # as `overread serve` takes it
+        raise ConfigError(
+            "'none' is no case log", where="--database", hint="Name the file or address of one."
+        )
     log = open_case_log(database_url(database), create=create)
     try:
         yield log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import keyword
 import os
 import sys
@@ -33,6 +34,8 @@ COMMANDS: tuple[str, ...] = (
     "train",
     "verify",
 )
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="overread",
@@ -71,20 +74,41 @@ for _name in COMMANDS:
         app.command(_name)(_found)
 
 
-def run() -> None:
-    """Entry point: exit 0 on success, 1 on refusal, 2 on bad usage, 130 when interrupted."""
+def _app() -> None:
+    """The commands, but with an interruption and a closed pipe as they were before typer."""
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            raise KeyboardInterrupt from None
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        sys.stdout.flush()  # while a closed pipe can still be told from a fault
+        raise
+
+
+def run() -> None:
+    """Entry point: exit 0 on success, 1 on refusal, 2 on bad usage, 130 when interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a letter must not end a long run
+    try:
+        _app()
     except OverreadError as error:
         complain(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
         complain("interrupted; what was finished is kept. Run the same command again to go on.")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and not missing.startswith("overread"):
+            complain(
+                f"this needs a package that is not installed ({missing}). Install overread[train]."
+            )
+            sys.exit(1)
         # A fault of ours: one line for the user, the traceback only for those who ask for it.
         if os.environ.get("OVERREAD_DEBUG"):
             traceback.print_exc()

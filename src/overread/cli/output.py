@@ -12,12 +12,20 @@ from rich.console import Console
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")]
 
-console = Console(highlight=False, soft_wrap=True)
+# Paths and names are shown letter for letter: "[b]" is no markup in them, ":eye:" no picture.
+console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def print_json(document: Mapping[str, Any], *, indent: int | None = 2) -> None:
-    """Print one JSON document to standard output (`indent=None`: on one line)."""
+    """Print one JSON document to standard output (`indent=None`: on one line).
+
+    Letters that the output's encoding does not have are written as \\u escapes.
+    """
     text = json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=indent, allow_nan=False)
     sys.stdout.write(text + "\n")
 
 

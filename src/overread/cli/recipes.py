@@ -20,7 +20,7 @@ def recipes(json: JsonFlag = False) -> None:
         print_json({"recipes": rows})
         return
     for line in _lines(rows):
-        console.print(line)
+        console.print(line, markup=True)
     console.print(
         "Parameters: at the published number of classes. Every recipe takes any number of classes,"
         " and several labels an image. A recipe of your own: --recipe FILE.yaml"

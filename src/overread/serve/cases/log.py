@@ -137,13 +137,13 @@ def open_case_log(url: str, *, create: bool = True) -> CaseLog:
     """The case log at `url`: sqlite:///FILE, a path, or postgresql://USER:PASSWORD@HOST/NAME.
 
     Makes what is missing and brings an older version up to date. Raises CaseLogError where it
-    cannot be reached, is of a newer version or, unless `create`, where there is no such file;
+    cannot be reached, is of a newer version or, unless `create`, where there is none yet;
     ConfigError for an address that is none.
     """
     database = open_database(url, create=create)
     try:
         with database.writing() as connection:
-            migrate(connection)
+            migrate(connection, create=create)
     except BaseException:
         database.close()
         raise

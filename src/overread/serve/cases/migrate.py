@@ -13,11 +13,11 @@ FOLDER = Path(__file__).parent / "migrations"
 _ALEMBIC = threading.Lock()  # its `op` and `context` are one for the whole process
 
 
-def migrate(connection: Connection, revision: str = "head") -> None:
+def migrate(connection: Connection, revision: str = "head", *, create: bool = True) -> None:
     """Apply what is missing, within the transaction of `connection`.
 
     Several programs may open a new database at once: they take turns. Raises CaseLogError when the
-    database was made by a newer version of this program.
+    database was made by a newer version of this program or, unless `create`, holds no case log.
     """
     from alembic import command
     from alembic.config import Config
@@ -31,6 +31,12 @@ def migrate(connection: Connection, revision: str = "head") -> None:
         config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         found = set(MigrationContext.configure(connection).get_current_heads())
+        if not (found or create):
+            raise CaseLogError(
+                "holds no case log",
+                where=connection.engine.url.render_as_string(hide_password=True),
+                hint="Name another with --database.",
+            )
         if found - known:
             raise CaseLogError(
                 f"the case log has version {', '.join(sorted(found - known))}, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, fx, nn
 from overread.errors import ConfigError
 
 aten = torch.ops.aten
+LAST = [0, 2, 3, 1]  # the order that puts channels last
 # (program, node) -> the layers that do what the node does, or None where none does.
 Reader = Callable[[fx.GraphModule, fx.Node], list[nn.Module] | None]
 
@@ -51,9 +53,16 @@ def _only(value: Any) -> fx.Node | None:
 def _is_map(program: fx.GraphModule, node: fx.Node) -> bool:
     """Whether it has places to explain, and is no pooling that a head may hold."""
     shape = _shape(node)
-    if len(shape) != 4 or shape[2] * shape[3] == 1:
+    if len(shape) != 4 or shape[2] * shape[3] == 1 or _channels_last(node):
         return False
     return _maker(node).target not in POOLS or READERS[node.target](program, node) is None
+
+
+def _channels_last(node: fx.Node) -> bool:
+    """Whether it is a map whose channels were put behind its places, to be flattened so."""
+    while node.target in {aten.clone.default, aten.detach.default}:
+        node = cast(fx.Node, node.args[0])
+    return node.target is aten.permute.default and list(cast(list[int], node.args[1])) == LAST
 
 
 def _maker(node: fx.Node) -> fx.Node:
@@ -168,6 +177,8 @@ def _first(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
 def _flat(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
     """Reshapes that keep image by image and flatten the rest."""
     before, after = _shape(_data(node)), _shape(node)
+    if math.prod(before[1:]) != math.prod(after[1:]):
+        return None
     if len(before) == 2 and len(after) == 2:
         return []
     one_place = len(before) == 4 and before[2:] == (1, 1)

@@ -51,7 +51,7 @@ def plateau_factor(values: Sequence[float], rule: Plateau) -> float:
     factor, bad, best = 1.0, 0, math.inf
     for value in values:
         figure = value if rule.mode == "min" else -value
-        if not math.isfinite(best) or figure < best - abs(best) * _THRESHOLD:
+        if figure < best - (abs(best) * _THRESHOLD if math.isfinite(best) else 0.0):
             best, bad = figure, 0
         else:
             bad += 1

@@ -139,13 +139,10 @@ def _details(files: RunFiles) -> Iterator[Line]:
 
 
 def _use(files: RunFiles) -> Iterator[Line]:
-    yield Line(say("card.classes"), _classes(files), "metrics.json:test.classes")
+    field = "classes" if files.part.get("classes") else "per_class"
+    classes = ", ".join(files.part.get(field) or ())
+    yield Line(say("card.classes"), classes, f"metrics.json:{files.part_name}.{field}")
     yield from _supply("intended", "users", "out_of_scope")
-
-
-def _classes(files: RunFiles) -> str | None:
-    classes = files.part.get("classes") or list(files.part.get("per_class", {}))
-    return ", ".join(classes) or None
 
 
 def _training_data(files: RunFiles) -> Iterator[Line]:

@@ -245,7 +245,7 @@ def _row(name: str, a: _Judged, b: _Judged) -> dict[str, Any]:
         b.estimates[name],
         _drawn(a, name) - _drawn(b, name),
         groups=a.limits.groups,
-        cases=_cases(name, a.limits),
+        cases=min(_cases(name, side.limits) for side in (a, b)),
         reach=REACH.get(name, 1.0),
     )
     row = {

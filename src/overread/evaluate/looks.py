@@ -47,7 +47,9 @@ def count_look(test_hash: str, what: str) -> int | None:
 def _known(path: Path) -> dict[str, list[str]]:
     if not path.exists():
         return {}
-    looks: dict[str, list[str]] = read_json(path)["looks"]
+    looks = read_json(path).get("looks")
+    if not isinstance(looks, dict):
+        raise DataError("holds no looks", where=path)
     return looks
 
 

@@ -16,7 +16,7 @@ from overread.evaluate.predictions import PredictionTable, decide
 from overread.evaluate.summary import part
 
 SOME = settings(
-    max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 SEEDS = st.integers(0, 10**6)
 

@@ -27,7 +27,7 @@ from overread.evaluate.prevalence import net_benefit, ppv_npv
 from overread.evaluate.thresholds import OperatingPoint, operating_points, threshold_for_sensitivity
 
 SOME = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 SEEDS = st.integers(0, 10**6)
 INSIDE = st.floats(0.01, 0.99)

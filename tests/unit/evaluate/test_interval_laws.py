@@ -26,7 +26,7 @@ from overread.evaluate.resample import CELLS_AT_ONCE, Groups, group_counts, grou
 from overread.evaluate.where import Look, read_looks, where_it_looks, write_looks
 
 SHARES = st.floats(0, 1)
-MANY = settings(max_examples=80, deadline=None, derandomize=True)
+MANY = settings(max_examples=40, deadline=None, derandomize=True)
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 
 

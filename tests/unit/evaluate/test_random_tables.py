@@ -19,7 +19,7 @@ from overread.evaluate.predictions import PredictionTable, decide, split_labels
 from overread.evaluate.summary import evaluate_table, part
 
 SOME = settings(
-    max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 SEEDS = st.integers(0, 10**6)
 NAMES = ("a", "b", "c", "d", "e")

@@ -181,7 +181,7 @@ def test_cut_in_the_first_line_it_begins_anew(tmp_path: Path, suffix: str) -> No
     path = tmp_path / f"p{suffix}"
     fill(path, ROWS[:1])
     whole = path.read_bytes()
-    for length in range(len(whole) - 1):
+    for length in range(0, len(whole) - 1, 3):
         path.write_bytes(whole[:length])
         assert fill(path, ROWS[:1]) == set()
         assert path.read_bytes() == whole

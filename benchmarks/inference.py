@@ -62,6 +62,7 @@ from overread.train.reexport import reexport
 
 SIDE, BATCH, FILES = 224, 16, 96
 RAW_BATCHES = (4, 8, 16)
+REST = 0.05  # seconds
 SPEC = PreprocessSpec(SIDE, SIDE)
 SUBJECT = "covid-efficientnet"  # EfficientNet-B0
 RECIPES = (
@@ -92,12 +93,17 @@ print(model(image[None], training=False).numpy())
 
 
 def in_turns(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each call; they take turns, after one call each that does not count."""
+    """Median seconds of each call; they take turns, after one call each that does not count.
+
+    Between them nothing runs for a moment: ONNX Runtime's threads, as it sets them up by itself,
+    stay awake after a call and would be paid for by the next one.
+    """
     for call in calls.values():
         call()
     seen: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
+            time.sleep(REST)
             started = time.perf_counter()
             call()
             seen[name].append(time.perf_counter() - started)

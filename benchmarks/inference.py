@@ -92,18 +92,20 @@ print(model(image[None], training=False).numpy())
 """
 
 
-def in_turns(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def in_turns(
+    calls: dict[str, Callable[[], object]], rounds: int, *, rest: float = 0.0
+) -> dict[str, float]:
     """Median seconds of each call; they take turns, after one call each that does not count.
 
-    Between them nothing runs for a moment: ONNX Runtime's threads, as it sets them up by itself,
-    stay awake after a call and would be paid for by the next one.
+    Before each, nothing runs for `rest` seconds: the threads of ONNX Runtime as it sets them up by
+    itself stay awake after a call, and would be paid for by the next one.
     """
     for call in calls.values():
         call()
     seen: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            time.sleep(REST)
+            time.sleep(rest)
             started = time.perf_counter()
             call()
             seen[name].append(time.perf_counter() - started)
@@ -191,6 +193,7 @@ def one_image(model: Path, onnx: bytes, image: Path, rounds: int) -> dict[str, f
             "raw": lambda: session.run(["probabilities"], {"image": pixels}),
         },
         rounds,
+        rest=REST,
     )
 
 
@@ -207,7 +210,7 @@ def a_folder(model: Path, onnx: bytes, images: list[Path], rounds: int) -> dict[
         assert sum(1 for _ in predictor.predict_many(images)) == len(images)
 
     sizes = {f"raw {size}": partial(raw, size) for size in RAW_BATCHES}
-    found = in_turns({"folder": folder, **sizes}, rounds)
+    found = in_turns({"folder": folder, **sizes}, rounds, rest=REST)
     each = {name: seconds / len(images) for name, seconds in found.items()}
     return {**each, "raw": min(each[name] for name in sizes)}
 

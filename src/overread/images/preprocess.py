@@ -152,8 +152,10 @@ def _resize(
     part = _centre_box(size, used, box, image.size)
     if (wide, high) != image.size or part != (0, 0, wide, high):
         image = image.resize((wide, high), FILTERS[spec.interpolation], box=part)
-    left, top = (wide - spec.width) // 2, (high - spec.height) // 2
-    return np.array(image.crop((left, top, left + spec.width, top + spec.height)))
+    if (wide, high) != (spec.width, spec.height):
+        left, top = (wide - spec.width) // 2, (high - spec.height) // 2
+        image = image.crop((left, top, left + spec.width, top + spec.height))
+    return np.array(image)
 
 
 def _centre_box(

@@ -62,8 +62,9 @@ def _onnxruntime(onnx: bytes | Path, outputs: Sequence[str], threads: int) -> Op
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Idle threads sleep: they would take the cores that decode the next images.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Between two layers threads wait awake, which is a third faster; after the last one they sleep
+    # at once, and leave the cores to what decodes the next images.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     names = tuple(tensor.name for tensor in session.get_inputs())
 

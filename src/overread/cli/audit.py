@@ -36,13 +36,16 @@ def audit(
     from overread.dataset.fix import write_fixed
 
     document = run_audit(data, out, copies=copies)
-    removed = len(write_fixed(out, fix)[1]) if fix else 0
+    fixed = write_fixed(out, fix) if fix else None
     if json:
         print_json(document)
         return
     _show(document)
-    if fix:
-        console.print(f"{fix}: a corrected manifest without {removed} copies of equal files.")
+    if fixed:
+        console.print(
+            f"{fix}: a corrected manifest without {len(fixed.removed)} copies of equal files; "
+            f"{fixed.marked} conflicts are marked in its column '{fixed.column}'."
+        )
     console.print(f"The pictures: {out / 'audit.html'}. Next: overread split {out}")
 
 

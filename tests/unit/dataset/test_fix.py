@@ -31,8 +31,9 @@ def test_equal_files_go_conflicts_are_marked_and_nothing_is_touched(
     before = {path: sha256_file(path) for path in faulty.rglob("*.png")}
     audit(faulty, tmp_path / "run", copies=False)
     kept = (tmp_path / "run" / "manifest.csv").read_bytes()
-    fixed, removed = write_fixed(tmp_path / "run", tmp_path / "fixed")
-    assert removed == [("disc/twin.png", "disc/disc000.png")]
+    result = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    fixed, removed = result.manifest, result.removed
+    assert removed == (("disc/twin.png", "disc/disc000.png"),)
     assert len(fixed.records) == 25
     marked = {r.path for r in fixed.records if r.extra["conflict"] == "yes"}
     assert marked == {"disc/conflict.png", "ring/ring003.png"}
@@ -65,8 +66,9 @@ def test_the_copy_in_the_test_part_is_the_one_that_stays(
                 save(root / part / label / f"{part}{label}{i}.png")
     shutil.copy(root / "train" / "a" / "traina0.png", root / "test" / "a" / "z.png")
     audit(root, tmp_path / "run", copies=False)
-    fixed, removed = write_fixed(tmp_path / "run", tmp_path / "fixed")
-    assert removed == [("train/a/traina0.png", "test/a/z.png")]
+    result = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    fixed, removed = result.manifest, result.removed
+    assert removed == (("train/a/traina0.png", "test/a/z.png"),)
     assert read_json(tmp_path / "fixed" / "audit.json")["leaks"] == []
     assert len(fixed.records) == 12
 

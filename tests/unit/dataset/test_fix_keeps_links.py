@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from overread.dataset.audit import audit
 from overread.dataset.copies import CopySearch
+from overread.dataset.duplicates import CopyPair
 from overread.dataset.fix import write_fixed
 from overread.dataset.manifest import read_manifest
 from overread.dataset.split import split
@@ -31,22 +31,14 @@ def everything(folder: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-@dataclass(frozen=True)
-class Pair:
-    a: int
-    b: int
-    score: float = 0.9
-    kind: str = "crop"
-    transform: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
-
-
 def planted(pairs: list[tuple[str, str]], root: Path) -> CopySearch:
     """A search that finds exactly the planted copies, by the hash of their files."""
     known = [tuple(sha256_file(root / path) for path in pair) for pair in pairs]
 
     def find(load: object, keys: Any, cache: Path) -> list[Any]:
         keys = list(keys)
-        return [Pair(*sorted((keys.index(a), keys.index(b)))) for a, b in known]
+        places = [sorted((keys.index(a), keys.index(b))) for a, b in known]
+        return [CopyPair(a, b, 0.9, "crop", ((1, 0, 0), (0, 1, 0))) for a, b in places]
 
     return CopySearch(find)
 
@@ -72,8 +64,8 @@ def test_copies_of_a_removed_file_are_copies_of_the_one_that_stays(
 ) -> None:
     search = planted([("train/disc/a.png", "train/disc/crop.png")], parted)
     audit(parted, tmp_path / "run", search=search)
-    _, removed = write_fixed(tmp_path / "run", tmp_path / "fixed")
-    assert removed == [("train/disc/a.png", "val/disc/b.png")], "the validation image stays"
+    removed = write_fixed(tmp_path / "run", tmp_path / "fixed").removed
+    assert removed == (("train/disc/a.png", "val/disc/b.png"),), "the validation image stays"
     document = read_json(tmp_path / "fixed" / "audit.json")
     (pair,) = document["near_duplicates"]
     assert {pair["a"], pair["b"]} == {"val/disc/b.png", "train/disc/crop.png"}
@@ -109,8 +101,8 @@ def test_every_input_is_left_byte_for_byte_also_when_it_is_done_twice(
         write_fixed(tmp_path / "run", tmp_path / "fixed")
         assert (everything(parted), everything(tmp_path / "run")) == before
     first = (tmp_path / "fixed" / "manifest.csv").read_bytes()
-    _, removed = write_fixed(tmp_path / "fixed", tmp_path / "again")
-    assert removed == [], "nothing is left to correct"
+    removed = write_fixed(tmp_path / "fixed", tmp_path / "again").removed
+    assert removed == (), "nothing is left to correct"
     assert (tmp_path / "again" / "manifest.csv").read_bytes() == first
     assert everything(parted) == before[0]
 
@@ -126,7 +118,8 @@ def test_one_of_many_equal_files_stays_and_all_are_accounted_for(
     for n in range(1, copies):
         shutil.copy(root / "disc" / "d0.png", root / "disc" / f"copy, {n}.png")
     audit(root, tmp_path / "run", copies=False)
-    fixed, removed = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    result = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    fixed, removed = result.manifest, result.removed
     assert len(removed) == copies - 1
     assert len({r.sha256 for r in fixed.records}) == len(fixed.records) == 10
     gone, stay = {path for path, _ in removed}, {r.path for r in fixed.records}
@@ -135,7 +128,7 @@ def test_one_of_many_equal_files_stays_and_all_are_accounted_for(
     kept = {kept for _, kept in removed}
     assert kept <= stay and kept == {"disc/copy, 1.png"}, "the first by path stays"
     rows = read_csv(tmp_path / "fixed" / "removed.csv")[1]
-    assert [(row["path"], row["kept"]) for row in rows] == removed
+    assert tuple((row["path"], row["kept"]) for row in rows) == removed
 
 
 @pytest.mark.parametrize("first", ["train", "val", "test"])
@@ -152,7 +145,7 @@ def test_of_two_parts_the_one_that_judges_keeps_the_file(
     rows += [("x1.png", "disc", first), ("x2.png", "disc", second)]
     write_csv(tmp_path / "data" / "t.csv", ("path", "label", "split"), rows)
     audit(tmp_path / "data" / "t.csv", tmp_path / "run", copies=False)
-    _, removed = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    removed = write_fixed(tmp_path / "run", tmp_path / "fixed").removed
     order = ["test", "val", "train"]
     stays = "x2.png" if order.index(second) < order.index(first) else "x1.png"
     assert [kept for _, kept in removed] == [stays]
@@ -170,16 +163,56 @@ def test_a_patient_known_only_from_the_removed_copy_is_kept(
     rows += [("x1.png", "disc", ""), ("x2.png", "disc", "anna")]
     write_csv(tmp_path / "data" / "t.csv", ("path", "label", "patient"), rows)
     audit(tmp_path / "data" / "t.csv", tmp_path / "run", copies=False)
-    fixed, removed = write_fixed(tmp_path / "run", tmp_path / "fixed")
-    assert removed == [("x2.png", "x1.png")]
+    result = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    fixed, removed = result.manifest, result.removed
+    assert removed == (("x2.png", "x1.png"),)
     assert {r.path: r.patient for r in fixed.records}["x1.png"] == "anna"
     split(tmp_path / "fixed")
     part = {r.path: r.split for r in read_manifest(tmp_path / "fixed").records}
     assert part["x1.png"] == part["2.png"]
 
 
-def test_a_stand_in_pair_has_what_a_real_one_has() -> None:
-    """The planted pairs above have the fields that the real search gives."""
-    from overread.dataset.duplicates.find import CopyPair
+@pytest.mark.parametrize("seed", range(4))
+def test_an_image_of_two_patients_goes_on_tying_them(
+    tmp_path: Path, save: Save, draw: Draw, seed: int
+) -> None:
+    """P1's a.png is P2's b.png and a third one's c.png, which names nobody."""
+    rows = []
+    for i in range(30):
+        save(tmp_path / "data" / f"{i}.png", draw(i, ("disc", "ring")[i % 2]))
+        rows.append((f"{i}.png", ("disc", "ring")[i % 2], f"P{i % 10}"))
+    save(tmp_path / "data" / "a.png", draw(99))
+    for name in ("b", "c"):
+        shutil.copy(tmp_path / "data" / "a.png", tmp_path / "data" / f"{name}.png")
+    rows += [("a.png", "disc", "P1"), ("b.png", "disc", "P2"), ("c.png", "disc", "")]
+    write_csv(tmp_path / "data" / "t.csv", ("path", "label", "patient"), rows)
+    before = audit(tmp_path / "data" / "t.csv", tmp_path / "run", copies=False)
+    fixed = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    assert fixed.removed == (), "whose picture it is, a person must decide"
+    marked = {r.path for r in fixed.manifest.records if r.extra["conflict"] == "yes"}
+    assert marked == {"a.png", "b.png", "c.png"}
+    document = read_json(tmp_path / "fixed" / "audit.json")
+    assert document["groups"] == before["groups"]
+    split(tmp_path / "fixed", seed=seed)
+    records = read_manifest(tmp_path / "fixed").records
+    assert len({r.split for r in records if r.patient in ("P1", "P2")}) == 1
 
-    assert [f.name for f in fields(CopyPair)] == [f.name for f in fields(Pair)]
+
+def test_a_column_of_the_user_is_never_overwritten(tmp_path: Path, save: Save, draw: Draw) -> None:
+    rows = []
+    for i in range(10):
+        save(tmp_path / "data" / f"{i}.png", draw(i, ("disc", "ring")[i % 2]))
+        rows.append((f"{i}.png", ("disc", "ring")[i % 2], f"interest {i}", "mine"))
+    shutil.copy(tmp_path / "data" / "0.png", tmp_path / "data" / "x.png")
+    rows.append(("x.png", "ring", "none", "mine"))
+    write_csv(tmp_path / "data" / "t.csv", ("path", "label", "conflict", "conflict_2"), rows)
+    audit(tmp_path / "data" / "t.csv", tmp_path / "run", copies=False)
+    fixed = write_fixed(tmp_path / "run", tmp_path / "fixed")
+    assert fixed.column == "conflict_3"
+    given = {path: (conflict, second) for path, _, conflict, second in rows}
+    for record in fixed.manifest.records:
+        assert (record.extra["conflict"], record.extra["conflict_2"]) == given[record.path]
+        assert record.extra["conflict_3"] == ("yes" if record.path in ("0.png", "x.png") else "")
+    again = write_fixed(tmp_path / "fixed", tmp_path / "again")
+    assert again.column == "conflict_3", "its own column is written anew, not doubled"
+    assert again.manifest.records == fixed.manifest.records

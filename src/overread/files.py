@@ -95,7 +95,7 @@ def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def csv_line(values: Sequence[object]) -> str:
-    """One line of a CSV table, with its '\n'."""
+    """One line of a CSV table, with its '\\n'."""
     text = io.StringIO(newline="")
     # Only what is part of the line end is quoted as such: a lone '\r' in a value, too, must be.
     csv.writer(text, lineterminator="\r\n").writerow(values)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from overread.errors import CaseLogError, ConfigError
 from overread.serve.cases.log import CaseLog
-from overread.serve.headers import all_values, is_inside, parse_address, parse_networks
+from overread.serve.headers import all_values, is_inside, is_loopback, parse_networks
 from overread.serve.keys import Key, Keys, owner
 from overread.serve.settings import ServeSettings
 
@@ -86,7 +86,7 @@ class Access:
             return None if name is None else Caller(self._pseudonym("key", name), "key")
         if self.guarded or any(all_values(headers, name) for name in FORWARDED):
             return None
-        return LOCAL if _is_loopback(client_host) else None
+        return LOCAL if is_loopback(client_host) else None
 
     def close(self) -> None:
         """End the thread that reads the keys."""
@@ -120,8 +120,3 @@ def _given_key(headers: Mapping[str, str]) -> str | None:
             return key.strip()
     own = all_values(headers, "x-api-key")
     return own[0].strip() if own else None
-
-
-def _is_loopback(text: str) -> bool:
-    address = parse_address(text)
-    return address is not None and address.is_loopback

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from overread.cli import main
 from tiny_bundle import picture, png, write_tiny
 
 HASH = "0" * 64
+Refused = Callable[[tuple[str, ...], int], tuple[str, str]]
 USAGE = [
     ((), "Usage"),
     (("audit",), "data"),
@@ -136,44 +138,45 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() if p.is_file() else b"" for p in sorted(folder.rglob("*"))}
 
 
+@pytest.fixture
+def refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Refused:
+    """Run the program; what it printed when it ended with `code` and changed no file."""
+
+    def run(words: tuple[str, ...], code: int) -> tuple[str, str]:
+        before = files(place)
+        assert end(monkeypatch, words) == code
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+        assert "internal error" not in shown.err
+        assert files(place) == before
+        return shown.out, shown.err
+
+    return run
+
+
 @pytest.mark.parametrize(
     ("words", "told"), USAGE, ids=lambda v: v if isinstance(v, str) else " ".join(v)[:60]
 )
 def test_bad_usage_is_2_and_names_what_is_wrong(
-    words: tuple[str, ...],
-    told: str,
-    place: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...], told: str, refused: Refused
 ) -> None:
-    before = files(place)
-    assert end(monkeypatch, words) == 2
-    shown = capsys.readouterr()
-    assert told.lower() in (shown.err + (shown.out if told == "Usage" else "")).lower()
-    assert "Traceback" not in shown.err
-    assert "internal error" not in shown.err
-    assert files(place) == before
+    out, err = refused(words, 2)
+    assert told.lower() in (err + (out if told == "Usage" else "")).lower()
 
 
 @pytest.mark.parametrize(
     ("words", "told"), REFUSED, ids=lambda v: v if isinstance(v, str) else " ".join(v)[:60]
 )
 def test_what_cannot_be_done_is_1_in_one_line(
-    words: tuple[str, ...],
-    told: str,
-    place: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...], told: str, refused: Refused
 ) -> None:
-    before = files(place)
-    assert end(monkeypatch, (*words, "--json")) == 1
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    (line,) = shown.err.splitlines()
+    out, err = refused((*words, "--json"), 1)
+    assert out == ""
+    (line,) = err.splitlines()
     assert line.startswith("overread: ")
     assert told in line
-    assert "internal error" not in line
-    assert files(place) == before
 
 
 def test_the_environment_names_the_database_and_the_option_wins(

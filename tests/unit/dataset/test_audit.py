@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from overread.dataset import audit as audit_module
 from overread.dataset.audit import audit
 from overread.dataset.checks import CHECKS, check_named, shortcut_verdict, verdict
 from overread.dataset.copies import CopySearch
+from overread.dataset.duplicates import CopyPair
 from overread.dataset.manifest import read_manifest
 from overread.dataset.store import MeasureStore
 from overread.errors import DataError
@@ -40,22 +40,13 @@ CONTRACT = {
 }
 
 
-@dataclass(frozen=True)
-class Pair:
-    a: int
-    b: int
-    score: float = 0.9
-    kind: str = "resized"
-    transform: tuple[tuple[float, ...], ...] = ((1, 0, 0), (0, 1, 0))
-
-
 def search_for(*pairs: tuple[int, int]) -> CopySearch:
     """A search that finds just these pairs, by place in path order."""
 
-    def find(load: Any, keys: Sequence[str], cache: Path) -> list[Pair]:
+    def find(load: Any, keys: Sequence[str], cache: Path) -> list[CopyPair]:
         assert load(0).shape[2] == 3
         assert len(set(keys)) == len(keys)
-        return [Pair(a, b) for a, b in pairs]
+        return [CopyPair(a, b, 0.9, "resized", ((1, 0, 0), (0, 1, 0))) for a, b in pairs]
 
     return CopySearch(find)
 

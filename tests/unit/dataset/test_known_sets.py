@@ -116,29 +116,20 @@ def test_msld_in_parts_is_known_as_well(plant: Any, part: str) -> None:
 
 
 KERMANY = {
-    "chest_xray/train/NORMAL/IM-0115-0001.jpeg": ("NORMAL", "train", "train:IM-0115"),
-    "chest_xray/train/NORMAL/IM-0115-0002.jpeg": ("NORMAL", "train", "train:IM-0115"),
-    "chest_xray/train/NORMAL/NORMAL2-IM-0115-0001.jpeg": (
-        "NORMAL",
-        "train",
-        "train:NORMAL2-IM-0115",
-    ),
-    "chest_xray/train/PNEUMONIA/person1_bacteria_1.jpeg": ("PNEUMONIA", "train", "train:person1"),
-    "chest_xray/train/PNEUMONIA/person1_bacteria_2.jpeg": ("PNEUMONIA", "train", "train:person1"),
-    "chest_xray/train/PNEUMONIA/person1_virus_6.jpeg": ("PNEUMONIA", "train", "train:person1"),
-    "chest_xray/train/PNEUMONIA/person10_bacteria_43.jpeg": (
-        "PNEUMONIA",
-        "train",
-        "train:person10",
-    ),
-    "chest_xray/test/NORMAL/IM-0001-0001.jpeg": ("NORMAL", "test", "test:IM-0001"),
-    "chest_xray/test/PNEUMONIA/person1_virus_7.jpeg": ("PNEUMONIA", "test", "test:person1"),
-    "chest_xray/val/NORMAL/NORMAL2-IM-1427-0001.jpeg": ("NORMAL", "val", "val:NORMAL2-IM-1427"),
-    "chest_xray/val/PNEUMONIA/person1946_bacteria_4874.jpeg": (
-        "PNEUMONIA",
-        "val",
-        "val:person1946",
-    ),
+    f"chest_xray/{part}/{label}/{name}.jpeg": (label, part, f"{part}:{person}")
+    for part, label, name, person in [
+        ("train", "NORMAL", "IM-0115-0001", "IM-0115"),
+        ("train", "NORMAL", "IM-0115-0002", "IM-0115"),
+        ("train", "NORMAL", "NORMAL2-IM-0115-0001", "NORMAL2-IM-0115"),
+        ("train", "PNEUMONIA", "person1_bacteria_1", "person1"),
+        ("train", "PNEUMONIA", "person1_bacteria_2", "person1"),
+        ("train", "PNEUMONIA", "person1_virus_6", "person1"),
+        ("train", "PNEUMONIA", "person10_bacteria_43", "person10"),
+        ("test", "NORMAL", "IM-0001-0001", "IM-0001"),
+        ("test", "PNEUMONIA", "person1_virus_7", "person1"),
+        ("val", "NORMAL", "NORMAL2-IM-1427-0001", "NORMAL2-IM-1427"),
+        ("val", "PNEUMONIA", "person1946_bacteria_4874", "person1946"),
+    ]
 }
 
 

@@ -30,7 +30,7 @@ def sha(some: list[Prediction]) -> str:
 
 
 def write(path: Path, some: list[Prediction]) -> set[str]:
-    with PredictionFile(path, CLASSES, sha(some)) as table:
+    with open_table(path, CLASSES, sha(some)) as table:
         done = set(table.done)
         for prediction in some:
             if prediction.path not in done:
@@ -74,18 +74,6 @@ def test_a_run_cut_anywhere_goes_on_to_the_same_file(
         assert len(done) < len(some) or length >= len(data) - 1
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_a_table_of_another_model_is_left_alone(
-    tmp_path: Path, some: list[Prediction], suffix: str
-) -> None:
-    path = tmp_path / f"p{suffix}"
-    write(path, some)
-    before = path.read_bytes()
-    with pytest.raises(DataError, match="another model"):
-        PredictionFile(path, CLASSES, "0" * 64)
-    assert path.read_bytes() == before
-
-
 def test_another_csv_is_not_overwritten(tmp_path: Path, some: list[Prediction]) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("path,label\na,b\n", encoding="utf-8")
@@ -108,21 +96,12 @@ def test_the_project_reads_its_own_table(tmp_path: Path, some: list[Prediction])
 # Parquet
 
 
-def write_parquet(path: Path, some: list[Prediction]) -> set[str]:
-    with open_table(path, CLASSES, sha(some)) as table:
-        done = set(table.done)
-        for prediction in some:
-            if prediction.path not in done:
-                table.write(prediction)
-    return done
-
-
 def test_parquet_holds_what_csv_holds_with_numbers_as_numbers(
     tmp_path: Path, some: list[Prediction]
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     write(tmp_path / "p.csv", some)
-    write_parquet(tmp_path / "p.parquet", some)
+    write(tmp_path / "p.parquet", some)
     table = parquet.read_table(tmp_path / "p.parquet")
     _, rows = read_csv(tmp_path / "p.csv")
     assert table.column_names == list(rows[0])
@@ -143,12 +122,12 @@ def test_parquet_goes_on_after_a_stop_and_after_the_end(
         table.write(some[0])
         raise KeyboardInterrupt
     assert not path.exists()
-    assert write_parquet(path, some[:2]) == {ODD[0]}
-    assert write_parquet(path, some) == set(ODD[:2])
+    assert write(path, some[:2]) == {ODD[0]}
+    assert write(path, some) == set(ODD[:2])
     found = parquet.read_table(path).column("path").to_pylist()
     assert found == ODD
     before = path.read_bytes()
-    assert write_parquet(path, some) == set(ODD)
+    assert write(path, some) == set(ODD)
     assert parquet.read_table(path).column("path").to_pylist() == ODD
     with pytest.raises(DataError, match="another model"):
         open_table(path, CLASSES, "0" * 64)

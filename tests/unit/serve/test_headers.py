@@ -64,10 +64,18 @@ def test_what_is_no_network_is_refused_with_the_way_to_write_it(text: str) -> No
         ("127.0.0.1:1", "127.0.0.1"),
         ("[::1]:8000", "::1"),
         ("[::1]", "::1"),
+        ("[2001:DB8::1]:8000", "2001:db8::1"),
+        ("scans.example.org:443", "scans.example.org"),
         ("", ""),
+        ("localhost:8000:9000", "localhost"),
+        ("[::1", "::1"),
+        ("@localhost", "@localhost"),
+        ("localhost.", "localhost."),
+        (" localhost", " localhost"),
+        ("localhost/..", "localhost/.."),
     ],
 )
-def test_the_name_in_a_host_header(host: str, name: str) -> None:
+def test_the_name_in_a_host_header_is_read_as_it_is_and_not_repaired(host: str, name: str) -> None:
     assert host_name(host) == name
 
 

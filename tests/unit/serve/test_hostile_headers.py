@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from overread.errors import ConfigError
 from overread.serve.access import Access
 from overread.serve.guard import Guard, _allowed_hosts
-from overread.serve.headers import Origin, check_host, host_name, origin_of, parse_networks
+from overread.serve.headers import Origin, check_host, origin_of, parse_networks
 from overread.serve.limits import neighbourhood
 from overread.serve.problems import Problem
 from overread.serve.run import check_bind
@@ -121,23 +121,6 @@ def test_callers_over_ipv4_are_told_apart_on_a_socket_for_both() -> None:
 )
 def test_neighbourhoods(address: str, network: str) -> None:
     assert neighbourhood(address) == network
-
-
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [
-        ("[2001:DB8::1]:8000", "2001:db8::1"),
-        ("scans.example.org:443", "scans.example.org"),
-        ("localhost:8000:9000", "localhost"),
-        ("[::1", "::1"),
-        ("@localhost", "@localhost"),
-        ("localhost.", "localhost."),
-        (" localhost", " localhost"),
-        ("localhost/..", "localhost/.."),
-    ],
-)
-def test_a_host_is_read_as_it_is_and_not_repaired(host: str, name: str) -> None:
-    assert host_name(host) == name
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.2", "127.255.0.9"])

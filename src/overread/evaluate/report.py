@@ -83,16 +83,9 @@ def _matrix(files: RunFiles, texts: Texts) -> Matrix | None:
 
 def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, Any]:
     part, leak = files.part, files.leak
+    audit, plan, metrics = files.audit or {}, files.plan or {}, files.metrics or {}
     multilabel = bool(part.get("multilabel"))
-    shortcuts = (files.audit or {}).get("shortcuts") or ()
-    figures = {
-        chart.name: {
-            language: {"svg": render_svg(drawn), "title": drawn.title, "note": drawn.description}
-            for language in LANGUAGES
-            for drawn in [charts[language][i]]
-        }
-        for i, chart in enumerate(charts["en"])
-    }
+    shortcuts = audit.get("shortcuts") or ()
     context = {
         "heading": files.folder.resolve().name,
         "files": files,
@@ -114,7 +107,7 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
         "answered": rows.abstention(part),
         "matrix": rows.matrix_rows(part),
         "pairs": rows.class_tables(part) if multilabel else (),
-        "charts": figures,
+        "charts": _drawings(charts),
         "prevalence": rows.operating_points(part),
         "prevalences": PREVALENCES,
         "predictive": rows.predictive,
@@ -125,21 +118,32 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
         "sets": trials.sets(files.metrics),
         "tried": trials.tried(files),
         "evidence": trials.evidence(files.metrics),
-        "shortcuts": rows.shortcut_rows(shortcuts, (files.audit or {}).get("images")),
-        "heatmap": HEATMAPS[((files.plan or {}).get("recipe") or {}).get("heatmap", "grad-cam")],
+        "shortcuts": rows.shortcut_rows(shortcuts, audit.get("images")),
+        "heatmap": HEATMAPS[(plan.get("recipe") or {}).get("heatmap", "grad-cam")],
         "mistakes": rows.mistake_pictures(files.mistakes),
         "mistake_rows": rows.mistake_rows(files),
         "split_rows": rows.split_rows(files.certificate),
-        "price": rows.price_rows((files.metrics or {}).get("leak_price")),
-        "settings": tuple(rows.settings(files.plan or {})),
-        "reasons": (files.plan or {}).get("reasons") or (),
-        "versions": (files.plan or {}).get("versions") or {},
-        "command": (files.plan or {}).get("command") or "",
-        "looks": (files.metrics or {}).get("test_looks"),
-        "method": (files.metrics or {}).get("method") or {},
+        "price": rows.price_rows(metrics.get("leak_price")),
+        "settings": tuple(rows.settings(plan)),
+        "reasons": plan.get("reasons") or (),
+        "versions": plan.get("versions") or {},
+        "command": plan.get("command") or "",
+        "looks": metrics.get("test_looks"),
+        "method": metrics.get("method") or {},
         "hashes": files.hashes,
     }
     return context | {"sections": _sections(context)}
+
+
+def _drawings(charts: Mapping[str, list[Chart]]) -> dict[str, dict[str, dict[str, str]]]:
+    """Chart -> language -> its drawing with the words around it."""
+    return {
+        drawings[0].name: {
+            language: {"svg": render_svg(drawn), "title": drawn.title, "note": drawn.description}
+            for language, drawn in zip(charts, drawings, strict=True)
+        }
+        for drawings in zip(*charts.values(), strict=True)
+    }
 
 
 def _points(files: RunFiles) -> dict[str, Any] | None:

@@ -16,6 +16,9 @@ from overread.predict.prune import without_outputs
 LARGE = 1024
 HALF_MAX = float(np.finfo(np.float16).max)
 
+Constants = dict[str, np.ndarray[Any, Any]]
+Step = tuple[str, list[str], str]  # kind of node, inputs, output
+
 
 def read_graph(data: bytes) -> Any:
     """The `onnx.ModelProto` of a file's bytes."""
@@ -49,47 +52,23 @@ def with_calibration(data: bytes, calibration: Calibration, tensors: Tensors) ->
     return graph_bytes(model)
 
 
-def _calibration_nodes(
-    calibration: Calibration, tensors: Tensors
-) -> tuple[dict[str, np.ndarray[Any, Any]], list[Any]]:
+def _calibration_nodes(calibration: Calibration, tensors: Tensors) -> tuple[Constants, list[Any]]:
     """Constants and nodes that do what `Calibration.apply` does, step by step."""
-    constants: dict[str, np.ndarray[Any, Any]] = {
+    constants: Constants = {
         "recalibrated.scale": np.asarray(calibration.scale, np.float32),
         "recalibrated.bias": np.asarray(calibration.bias, np.float32),
     }
     squash = "Sigmoid" if calibration.multilabel else "Softmax"
     last = tensors.probabilities
-    steps: list[tuple[str, list[str], str]] = [
+    steps: list[Step] = [
         ("Mul", [tensors.logits, "recalibrated.scale"], "recalibrated.scaled"),
         ("Add", ["recalibrated.scaled", "recalibrated.bias"], "recalibrated.shifted"),
         (squash, ["recalibrated.shifted"], "recalibrated.raw" if calibration.knots_x else last),
     ]
     if calibration.knots_x:
-        x, y = np.asarray(calibration.knots_x), np.asarray(calibration.knots_y)
-        constants |= {
-            "recalibrated.last": np.asarray([2], np.int64),
-            "recalibrated.classes": np.asarray([1], np.int64),
-            "recalibrated.start": x[:, :-1].astype(np.float32),
-            "recalibrated.widths": np.diff(x, axis=1).astype(np.float32),
-            "recalibrated.slopes": (np.diff(y, axis=1) / np.diff(x, axis=1)).astype(np.float32),
-            "recalibrated.lowest": y[:, 0].astype(np.float32),
-        }
-        risen = last if calibration.multilabel else "recalibrated.risen"
-        steps += [
-            ("Unsqueeze", ["recalibrated.raw", "recalibrated.last"], "recalibrated.each"),
-            ("Sub", ["recalibrated.each", "recalibrated.start"], "recalibrated.beyond"),
-            ("Relu", ["recalibrated.beyond"], "recalibrated.above"),
-            ("Min", ["recalibrated.above", "recalibrated.widths"], "recalibrated.reach"),
-            ("Mul", ["recalibrated.reach", "recalibrated.slopes"], "recalibrated.rises"),
-            ("ReduceSum", ["recalibrated.rises", "recalibrated.last"], "recalibrated.rise"),
-            ("Add", ["recalibrated.rise", "recalibrated.lowest"], risen),
-        ]
-        if not calibration.multilabel:
-            total = "recalibrated.total"
-            steps += [
-                ("ReduceSum", [risen, "recalibrated.classes"], total),
-                ("Div", [risen, total], last),
-            ]
+        more, then = _knots(calibration, last)
+        constants |= more
+        steps += then
     # Over the last axis that is left: of each knot's rise none remains, of the classes one.
     keep = {"recalibrated.rise": 0, "recalibrated.total": 1}
     nodes = [
@@ -104,6 +83,35 @@ def _calibration_nodes(
         for number, (kind, inputs, output) in enumerate(steps)
     ]
     return constants, nodes
+
+
+def _knots(calibration: Calibration, last: str) -> tuple[Constants, list[Step]]:
+    """Constants and steps from raw probabilities to those on the lines between the knots."""
+    x, y = np.asarray(calibration.knots_x), np.asarray(calibration.knots_y)
+    constants: Constants = {
+        "recalibrated.last": np.asarray([2], np.int64),
+        "recalibrated.classes": np.asarray([1], np.int64),
+        "recalibrated.start": x[:, :-1].astype(np.float32),
+        "recalibrated.widths": np.diff(x, axis=1).astype(np.float32),
+        "recalibrated.slopes": (np.diff(y, axis=1) / np.diff(x, axis=1)).astype(np.float32),
+        "recalibrated.lowest": y[:, 0].astype(np.float32),
+    }
+    risen = last if calibration.multilabel else "recalibrated.risen"
+    steps = [
+        ("Unsqueeze", ["recalibrated.raw", "recalibrated.last"], "recalibrated.each"),
+        ("Sub", ["recalibrated.each", "recalibrated.start"], "recalibrated.beyond"),
+        ("Relu", ["recalibrated.beyond"], "recalibrated.above"),
+        ("Min", ["recalibrated.above", "recalibrated.widths"], "recalibrated.reach"),
+        ("Mul", ["recalibrated.reach", "recalibrated.slopes"], "recalibrated.rises"),
+        ("ReduceSum", ["recalibrated.rises", "recalibrated.last"], "recalibrated.rise"),
+        ("Add", ["recalibrated.rise", "recalibrated.lowest"], risen),
+    ]
+    if not calibration.multilabel:
+        steps += [
+            ("ReduceSum", [risen, "recalibrated.classes"], "recalibrated.total"),
+            ("Div", [risen, "recalibrated.total"], last),
+        ]
+    return constants, steps
 
 
 def with_half_weights(data: bytes) -> bytes:

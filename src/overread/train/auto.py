@@ -18,6 +18,7 @@ from overread.train.schema import Recipe
 
 MINUTES = 20.0
 _TIMED_STEPS = 3
+_FEWEST_EPOCHS = 2
 _SCRATCH_SIDE = 128
 _DROPOUT = 0.2
 COLOURFUL = 10.0  # mean distance of the channels: skin about 50, a tinted X-ray 5
@@ -47,6 +48,8 @@ def plan_auto(
     chosen = with_overrides(recipe, changes)
     seconds = step_seconds(chosen, facts["classes"], device=device, precision=precision)
     epochs = affordable_epochs(chosen, facts["images"], seconds, minutes)
+    if from_scratch:
+        epochs = max(epochs, _FEWEST_EPOCHS)  # no head is fitted first: without any, no model
     reasons.append(
         f"{epochs} epochs at most: a step of {chosen.batch_size} images takes {seconds:.2f} s"
         f" here, and {minutes:g} minutes are allowed."
@@ -84,7 +87,7 @@ def affordable_epochs(recipe: Recipe, images: int, step: float, minutes: float) 
     """Epochs that fit into `minutes`, 0 when not even two do; never more than the recipe's."""
     steps = -(-images // recipe.batch_size)
     fitting = int(minutes * 60 / (steps * step))
-    return min(recipe.epochs, fitting) if fitting >= 2 else 0
+    return min(recipe.epochs, fitting) if fitting >= _FEWEST_EPOCHS else 0
 
 
 def step_seconds(recipe: Recipe, classes: int, *, device: str, precision: Name) -> float:

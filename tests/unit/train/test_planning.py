@@ -150,6 +150,14 @@ def test_epochs_are_planned_from_a_measured_step() -> None:
     assert affordable_epochs(recipe, 32_000, 1.0, 20.0) == 0
 
 
+def test_auto_trains_from_scratch_however_slow_the_machine(
+    make_manifest: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "step_seconds", lambda *_, **__: 60.0)
+    plan = make_plan(make_manifest(10), load_recipe("auto"), from_scratch=True, minutes=0.1)
+    assert plan.epochs == 2
+
+
 def test_auto_from_scratch_is_planned_whole(
     make_manifest: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from drift_cases import case, only
 from overread.bundle.format import Estimate as Figure
 from overread.serve.cases.drift import (
     DISTANCE,
     FEWEST,
-    Drift,
     Series,
     find_change,
     find_drift,
@@ -23,25 +22,8 @@ from overread.serve.cases.drift import (
     share_of,
 )
 from overread.serve.cases.drift_words import sentences, table, to_dict
-from overread.serve.cases.records import Case, Feedback
+from overread.serve.cases.records import Case
 from tiny_bundle import info
-
-START = datetime(2026, 3, 2, 9, tzinfo=UTC)  # a Monday
-
-
-def case(number: int, week: int, **changes: Any) -> Case:
-    time = START + timedelta(weeks=week, hours=number % 100)
-    fields: dict[str, Any] = {
-        "model": "breast", "model_version": "1", "model_sha256": "a" * 64,
-        "image_sha256": f"{number:064x}", "status": "answer", "label": "benign",
-        "probability": 0.9, "probabilities": {}, "code": "sure", "quality": {}, "ood_score": 0.3,
-        "id": f"{number:032x}", "time": time,
-    }  # fmt: skip
-    reading = changes.pop("reading", "")
-    if changes.get("status") == "reject":
-        changes.setdefault("label", None)
-    feedback = (Feedback(time, "", reading, ""),) if reading else ()
-    return Case(**{**fields, **changes}, feedback=feedback)
 
 
 def rejected(per_week: int, shares: list[float], seed: int = 0) -> Iterator[Case]:
@@ -51,11 +33,6 @@ def rejected(per_week: int, shares: list[float], seed: int = 0) -> Iterator[Case
         for n in range(per_week):
             status = "reject" if rng.random() < share else "answer"
             yield case(1000 * week + n, week, status=status, ood_score=float(rng.gamma(2, 0.2)))
-
-
-def only(cases: Any, **models: Any) -> Drift:
-    (found,) = find_drift(cases, **models)
-    return found
 
 
 def test_a_planted_change_is_found_with_its_date_and_shares() -> None:

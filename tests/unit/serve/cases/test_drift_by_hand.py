@@ -6,45 +6,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pytest
 
+from drift_cases import START, case, only
 from overread.bundle.format import Estimate as Figure
 from overread.serve.cases.drift import (
     ALPHA,
     DISTANCE,
     Change,
-    Drift,
     Series,
     find_change,
-    find_drift,
     mean_of,
     share_of,
 )
 from overread.serve.cases.drift_words import sentences, table, to_dict
-from overread.serve.cases.records import Case, Feedback
 from tiny_bundle import info
 
-MONDAY = date(2026, 3, 2)
-
-
-def case(number: int, week: int = 0, **changes: Any) -> Case:
-    fields: dict[str, Any] = {
-        "model": "m", "model_version": "1", "model_sha256": "a" * 64,
-        "image_sha256": f"{number:064x}", "status": "answer", "label": "benign",
-        "probability": 0.9, "probabilities": {}, "code": "sure", "quality": {}, "ood_score": None,
-        "id": f"{number:032x}", "time": datetime(2026, 3, 4, tzinfo=UTC) + timedelta(weeks=week),
-    }  # fmt: skip
-    reading = changes.pop("reading", "")
-    feedback = (Feedback(datetime(2026, 4, 1, tzinfo=UTC), "", reading, ""),) if reading else ()
-    return Case(**{**fields, **changes}, feedback=feedback)
-
-
-def only(cases: Sequence[Case], **options: Any) -> Drift:
-    (found,) = find_drift(cases, **options)
-    return found
+MONDAY = START.date()
 
 
 def series(name: str, *weeks: Sequence[float]) -> Series:

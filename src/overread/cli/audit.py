@@ -44,7 +44,7 @@ def audit(
     if fixed:
         console.print(
             f"{fix}: a corrected manifest without {len(fixed.removed)} copies of equal files; "
-            f"{fixed.marked} conflicts are marked in its column '{fixed.column}'."
+            f"{fixed.marked} images in conflict are marked in its column '{fixed.column}'."
         )
     console.print(f"The pictures: {out / 'audit.html'}. Next: overread split {out}")
 

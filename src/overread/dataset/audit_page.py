@@ -12,6 +12,7 @@ import numpy as np
 
 from overread.dataset.audit_rows import CHECKS, Document, Row, known_traps, size_remarks
 from overread.dataset.manifest import AUDIT_FILE, ImageRecord, Manifest, read_manifest
+from overread.dataset.passport import passport_named
 from overread.dataset.source import image_bytes
 from overread.errors import DataError, ImageRefused
 from overread.files import read_json, write_text
@@ -115,6 +116,7 @@ def render_audit_page(audit: Document, manifest: Manifest, thumbnails: Thumbnail
         PACKAGE,
         "audit.html",
         heading=manifest.root.name,
+        known=_title(audit),
         audit=audit,
         records=records,
         findings=[finding for finding in findings if finding.rows],
@@ -133,6 +135,13 @@ def render_audit_page(audit: Document, manifest: Manifest, thumbnails: Thumbnail
         sizes=list(size_remarks(audit)),
         traps=list(known_traps(audit)),
     )
+
+
+def _title(audit: Document) -> str:
+    """What the known data set is called, "" where it is none."""
+    name = str(audit.get("passport") or "")
+    passport = passport_named(name)
+    return passport.title if passport else name
 
 
 def _with_views(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,8 +46,16 @@ def _sets(field: str) -> Callable[[Document], Iterator[Row]]:
 
 
 def _near(audit: Document) -> Iterator[Row]:
-    pairs = audit.get("near_duplicates") or ()
-    for row in sorted(pairs, key=lambda pair: -float(pair.get("score") or 0)):
+    """Least certain first, where a false alarm would be; among equals one of each group first."""
+    group = {path: n for n, paths in enumerate(audit.get("groups") or ()) for path in paths}
+    earlier: Counter[tuple[float, int | None]] = Counter()
+    ranked = []
+    for row in audit.get("near_duplicates") or ():
+        score = round(float(row["score"]), 2)
+        place = score, group.get(row["a"])
+        ranked.append((score, earlier[place], row))
+        earlier[place] += 1
+    for _, _, row in sorted(ranked, key=lambda rank: rank[:2]):
         remark = say("audit.kind_remark", kinds=_kinds(str(row.get("kind", ""))))
         yield Row((row["a"], row["b"]), float(row["score"]), remark, row.get("transform"))
 

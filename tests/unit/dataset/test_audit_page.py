@@ -169,16 +169,17 @@ def test_the_matrix_undoes_the_transformation() -> None:
         assert (a * u + c * v + e, b * u + d * v + f) == pytest.approx((x + 0.5, y + 0.5), abs=0.02)
 
 
-def test_near_duplicates_come_nearest_first() -> None:
+def test_near_duplicates_come_least_certain_first_and_each_group_once_before_any_twice() -> None:
+    groups = [[f"benign/{i:03d}.png" for i in part] for part in ((0, 1, 2), (3, 4), (5, 6))]
     pairs = [
-        {"a": f"benign/{i:03d}.png", "b": "benign/000.png", "score": s, "kind": ""}
-        for i, s in ((1, 0.2), (2, 0.9), (3, 0.5))
+        {"a": f"benign/{a:03d}.png", "b": f"benign/{b:03d}.png", "score": score, "kind": ""}
+        for a, b, score in ((0, 1, 0.999), (0, 2, 1.0), (1, 2, 1), (3, 4, 0.998), (5, 6, 0.5))
     ]
-    assert pictures(rendered(audit(near_duplicates=pairs)))[::2] == [
-        "benign/002.png",
-        "benign/003.png",
-        "benign/001.png",
-    ]
+    page = rendered(audit(near_duplicates=pairs, groups=groups), manifest(7))
+    shown = [int(path[7:10]) for path in pictures(page)]
+    assert list(zip(shown[::2], shown[1::2], strict=True)) == [
+        (5, 6), (0, 1), (3, 4), (0, 2), (1, 2),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

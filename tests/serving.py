@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,7 +42,14 @@ class Running:
                 return float(shown.rpartition(" ")[2])
         return 0.0
 
-    def raw(self, data: bytes, *, timeout: float = 10) -> bytes:
+    def comes_to(self, line: str, value: float) -> bool:
+        """Whether /metrics shows `value` after `line`, now or within a minute."""
+        until = time.monotonic() + 60
+        while (found := self.metric(line) == value) is False and time.monotonic() < until:
+            time.sleep(0.02)
+        return found
+
+    def raw(self, data: bytes, *, timeout: float = 60) -> bytes:
         """Send bytes over a socket of their own; all that comes back until it is closed."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as link:
             link.sendall(data)
@@ -62,7 +70,7 @@ def running(*models: Path | Predictor, **changes: Any) -> Iterator[Running]:
         _start_threads(app)
         port = listener.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        with httpx.Client(base_url=url, timeout=30) as http:
+        with httpx.Client(base_url=url, timeout=120) as http:
             yield Running(app, url, port, http)
     finally:
         server.stop()

@@ -68,7 +68,7 @@ def test_the_graph_runs_without_this_program(model: Path, tmp_path: Path) -> Non
 def fresh(code: str, *arguments: str) -> str:
     """Standard output of a new interpreter that runs `code`."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -97,7 +97,7 @@ def test_the_command_line_gives_the_same_object(model: Path, tmp_path: Path) -> 
     path = tmp_path / "red.png"
     path.write_bytes(png(picture("red")))
     command = [sys.executable, "-m", "overread", "predict", str(model), str(path), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     from overread.predict.predictor import load
 
@@ -121,7 +121,7 @@ def test_a_bad_model_is_one_line_and_exit_code_1(
     else:
         model.write_text("a model")
     command = [sys.executable, "-m", "overread", "predict", str(model), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1

@@ -75,7 +75,7 @@ def test_threads_and_processes_write_at_once(url: str, log: CaseLog) -> None:
     for thread in threads:
         thread.start()
     for program in programs:
-        returned += program.communicate(timeout=120)[0].split()
+        returned += program.communicate(timeout=300)[0].split()
         assert program.returncode == 0
     for thread in threads:
         thread.join()
@@ -100,7 +100,7 @@ def test_a_writer_killed_in_the_middle_loses_nothing_it_had_returned(
     assert program.stdout is not None
     text = "".join(program.stdout.readline() for _ in range(lines))
     program.send_signal(signal.SIGKILL)
-    text += program.communicate(timeout=60)[0]
+    text += program.communicate(timeout=300)[0]
     told = text[: text.rfind("\n")].split()  # its last line may be cut off
     stored = whole(log)
     assert len(told) >= lines * AT_ONCE
@@ -129,7 +129,7 @@ def gone(action: Callable[[], object]) -> str:
     started = time.monotonic()
     with pytest.raises(CaseLogError) as caught:
         action()
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     assert caught.value.hint
     return str(caught.value)
 
@@ -150,7 +150,7 @@ def test_postgresql_goes_away_and_comes_back(postgres: Server) -> None:
         assert "overread@" in gone(lambda: open_case_log(str(log.database.engine.url)))
     finally:
         postgres.start()
-    rest = program.communicate(timeout=60)[0].splitlines()
+    rest = program.communicate(timeout=300)[0].splitlines()
     assert program.returncode == 1  # it was told
     kept += " ".join(rest).split()
     kept += log.add([CASE] * AT_ONCE)
@@ -203,7 +203,7 @@ try:
 except CaseLogError as error:
     sys.exit(f"told: {{error}}")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert "told:" in done.stderr, done.stderr
     again = open_case_log(f"sqlite:///{tmp_path / 'cases.db'}")
     stored = whole(again)

@@ -190,7 +190,7 @@ def test_a_reader_that_has_gone_away_is_no_error(database: Path, words: tuple[st
     process.stdout.close()
     with process.stderr as stream:
         told = stream.read()
-    assert process.wait(30) == 0
+    assert process.wait(300) == 0
     assert [line for line in told.splitlines() if b"there are more" not in line] == []
 
 
@@ -199,7 +199,7 @@ def test_json_is_whole_where_the_output_takes_no_such_letters(database: Path) ->
     process = program(
         database, "cases", "list", "--limit", "1", "--json", PYTHONIOENCODING=encoding
     )
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, b"")
     (case,) = json.loads(out.decode(encoding))["cases"]
     assert (case["model"], case["label"]) == ("胸片", "良性")
@@ -208,7 +208,7 @@ def test_json_is_whole_where_the_output_takes_no_such_letters(database: Path) ->
 def test_text_for_people_is_shown_where_the_output_takes_no_such_letters(database: Path) -> None:
     words = ("cases", "list", "--limit", "1")
     process = program(database, *words, PYTHONIOENCODING="ascii", OVERREAD_DEBUG="1")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     assert b"answer \\u826f\\u6027 0.9" in out
 

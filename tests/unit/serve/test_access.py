@@ -27,7 +27,7 @@ def log(tmp_path: Path) -> Iterator[CaseLog]:
 
 
 def soon(condition: object) -> bool:
-    for _ in range(200):
+    for _ in range(3000):
         if condition():  # type: ignore[operator]
             return True
         time.sleep(0.02)

@@ -18,7 +18,7 @@ from tiny_bundle import write_tiny
 
 def gone(page: Page) -> bool:
     try:
-        urllib.request.urlopen(page.address + "healthz", timeout=1).close()  # noqa: S310
+        urllib.request.urlopen(page.address + "healthz", timeout=60).close()  # noqa: S310
     except (urllib.error.URLError, ConnectionError):
         return True
     return False
@@ -34,7 +34,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 
 def test_the_page_goes_on_and_is_found_again(page: Page, tmp_path: Path) -> None:
-    with urllib.request.urlopen(page.address, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(page.address, timeout=60) as answer:  # noqa: S310
         assert answer.status == 200 and b"<html" in answer.read()
     assert (tmp_path / "cases.sqlite").is_file()
     again = start_page(tmp_path / "another.overread", tmp_path, minutes=2)
@@ -50,7 +50,7 @@ def test_a_page_that_has_ended_is_not_found(page: Page, tmp_path: Path) -> None:
 
 def test_a_page_ends_by_itself(tmp_path: Path) -> None:
     page = start_page(write_tiny(tmp_path / "model.overread"), tmp_path, minutes=0.02)
-    for _ in range(300):
+    for _ in range(1200):
         if os.waitpid(page.pid, os.WNOHANG)[0]:
             break
         time.sleep(0.1)

@@ -36,16 +36,16 @@ def test_what_queues_up_while_a_batch_runs_is_run_together_in_order() -> None:
     assert work.started.wait(10)
     rest = [batcher.submit(item) for item in range(1, 8)]
     work.go.set()
-    assert [future.result(10) for future in (first, *rest)] == [2 * k for k in range(8)]
+    assert [future.result(60) for future in (first, *rest)] == [2 * k for k in range(8)]
     assert work.batches == [[0], [1, 2, 3, 4], [5, 6, 7]]
     batcher.close()
 
 
 def test_an_item_alone_does_not_wait() -> None:
-    batcher = Batcher(doubled, size=8, wait=5.0)
+    batcher = Batcher(doubled, size=8, wait=60.0)
     began = time.perf_counter()
-    assert batcher.submit(21).result(10) == 42
-    assert time.perf_counter() - began < 2
+    assert batcher.submit(21).result(60) == 42
+    assert time.perf_counter() - began < 30
     batcher.close()
 
 
@@ -63,7 +63,7 @@ def test_an_item_waits_for_one_that_is_announced() -> None:
     assert not first.done()
     second = batcher.submit(2)
     batcher.announce(-1)
-    assert (first.result(10), second.result(10)) == (2, 4)
+    assert (first.result(60), second.result(60)) == (2, 4)
     assert batches == [[1, 2]]
     batcher.close()
 
@@ -71,7 +71,7 @@ def test_an_item_waits_for_one_that_is_announced() -> None:
 def test_the_wait_has_an_end() -> None:
     batcher = Batcher(doubled, size=8, wait=0.05)
     batcher.announce(1)  # of one that never comes
-    assert batcher.submit(1).result(10) == 2
+    assert batcher.submit(1).result(60) == 2
     batcher.close()
 
 
@@ -91,8 +91,8 @@ def test_one_that_fails_does_not_spoil_its_batch() -> None:
     batcher._changed = threading.Condition(threading.RLock())
     futures = queued(batcher, range(6))
     with pytest.raises(ValueError, match="three"):
-        futures[3].result(10)
-    assert [f.result(10) for k, f in enumerate(futures) if k != 3] == [0, 2, 4, 8, 10]
+        futures[3].result(60)
+    assert [f.result(60) for k, f in enumerate(futures) if k != 3] == [0, 2, 4, 8, 10]
     batcher.close()
 
 
@@ -107,7 +107,7 @@ def test_without_retry_a_batch_fails_as_a_whole_and_at_once() -> None:
     futures = queued(batcher, range(4))
     for future in futures:
         with pytest.raises(OSError, match="gone"):
-            future.result(10)
+            future.result(60)
     assert calls == [[0, 1, 2, 3]]
     batcher.close()
 
@@ -135,7 +135,7 @@ def test_many_threads_get_their_own_results() -> None:
 
     def ask(start: int) -> None:
         for item in range(start, start + 200):
-            if batcher.submit(item).result(10) != 2 * item:
+            if batcher.submit(item).result(60) != 2 * item:
                 wrong.append(item)
 
     threads = [threading.Thread(target=ask, args=(1000 * k,)) for k in range(8)]
@@ -148,7 +148,7 @@ def test_many_threads_get_their_own_results() -> None:
 
 
 def test_several_workers_have_a_batch_each_at_the_same_time() -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
 
     def work(items: list[int]) -> list[int]:
         together.wait()  # only passed by three at once
@@ -156,7 +156,7 @@ def test_several_workers_have_a_batch_each_at_the_same_time() -> None:
 
     batcher = Batcher(work, size=1, workers=3)
     futures = [batcher.submit(item) for item in range(6)]
-    assert [future.result(20) for future in futures] == [0, 2, 4, 6, 8, 10]
+    assert [future.result(120) for future in futures] == [0, 2, 4, 6, 8, 10]
     batcher.close()
 
 
@@ -168,7 +168,7 @@ def test_nothing_is_lost_between_workers() -> None:
         batcher.announce(1)
         futures.append(batcher.submit(item))
         batcher.announce(-1)
-    assert [future.result(10) for future in futures] == [2 * item for item in range(500)]
+    assert [future.result(60) for future in futures] == [2 * item for item in range(500)]
     batcher.close()
     with pytest.raises(RuntimeError, match="is closed"):
         batcher.submit(1)

@@ -50,7 +50,7 @@ def test_old_ones_are_deleted_while_it_runs_and_other_files_are_not(tmp_path: Pa
     other.write_text("mine")
     for path in (kept, other):
         os.utime(path, (0, 0))
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while kept.exists() and time.monotonic() < until:
         time.sleep(0.02)
     assert list(tmp_path.iterdir()) == [other]

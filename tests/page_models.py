@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.predict.ood import Detector, Gate, Neighbours
-from tiny_bundle import picture, write_tiny
+from tiny_bundle import golden, graph, picture, write_tiny
 
 
 def estimates(share: float, n: int) -> dict[str, Any]:
@@ -49,6 +49,22 @@ def pixels(colour: str, *, seed: int = 0) -> NDArray[np.uint8]:
     if colour == "foreign":
         return np.asarray(255 - picture("red", seed=seed), np.uint8)
     return picture(colour, seed=seed)
+
+
+def several_labels() -> dict[str, Any]:
+    """Changes that make a model of several labels an image: each colour is there or not."""
+    own = golden()
+    logits = 20.0 * (own["image"].mean((1, 2)) / 255 - 0.5)
+    return {
+        "onnx": graph(multilabel=True),
+        "golden": {**own, "probabilities": (1 / (1 + np.exp(-logits))).astype(np.float32)},
+        "multilabel": True,
+        "classes": ("Effusion", "Mass", "Nodule"),
+        "operating_point": {"confidence": 0.6, "thresholds": (0.5, 0.3, 0.7)},
+        "results": {"accuracy": estimates(0.81, 200)},
+        "subject": {"en": "chest X-ray", "zh": "胸部 X 线片"},
+        **dict.fromkeys(("conformal", "ood", "arrays")),
+    }
 
 
 def write_model(path: Path, **changes: Any) -> Path:

@@ -138,6 +138,71 @@ def test_a_page_that_cannot_start_says_why(visit: Visit, serve: Any) -> None:
         assert "Too many requests" in page.inner_text("#failure")
 
 
+@pytest.mark.parametrize(
+    ("locale", "headline", "why", "unsaved"),
+    [
+        (
+            "en-GB",
+            "No answer can be given just now.",
+            "This server gives only answers that it can record, and its case log is out of reach.",
+            "Not saved. The server cannot reach its case log. What you entered is still here",
+        ),
+        (
+            "zh-CN",
+            "目前无法作答。",
+            "本服务器只给出能够记录在案的回答，而病例记录目前无法使用。",
+            "未能保存。服务器目前无法使用病例记录。您填写的内容仍在此处",
+        ),
+    ],
+)
+def test_where_every_case_must_be_logged_and_the_log_is_gone(
+    visit: Visit,
+    serve: Any,
+    shot: Any,
+    tmp_path: Path,
+    locale: str,
+    headline: str,
+    why: str,
+    unsaved: str,
+) -> None:
+    """Nothing typed is lost, nothing is answered unrecorded, and all goes on when it is back."""
+    with serve(log_required=True, database=f"sqlite:///{tmp_path / 'cases.sqlite'}") as server:
+        page = visit(server, locale=locale, viewport={"width": 360, "height": 640})
+        card = choose(page, red())
+        card.locator(".feedback summary").click()
+        card.locator(".feedback select").select_option("green")
+        card.locator(".feedback textarea").fill("second look")
+        away = move(tmp_path, tmp_path / "away")
+        assert server.predict(red()).status_code == 503
+        card.locator(".feedback button").click()
+        card.locator(".feedback .wrong:not(:empty)").wait_for()
+        assert unsaved in words(card)
+        shot(page, f"feedback-without-log-{locale[:2]}")
+        refused = choose(page, red(), wait=TROUBLE)
+        assert refused.locator("h3").inner_text() == headline
+        assert why in words(refused)
+        assert "cannot be stored" not in words(refused)
+        shot(page, f"no-log-{locale[:2]}")
+        move(away, tmp_path)
+        refused.locator("button").click()
+        page.wait_for_function(f"() => document.querySelectorAll('{ANSWERED}').length === 2")
+        card = page.locator(".case").nth(1)
+        assert card.locator("textarea").input_value() == "second look"
+        card.locator(".feedback button").click()
+        card.locator(".feedback .good:not(:empty)").wait_for()
+        cases = server.http.get("/v1/cases").json()["cases"]
+        # The image that was refused twice is in the log once: as it was answered.
+        assert [len(case["feedback"]) for case in cases] == [0, 1]
+
+
+def move(source: Path, target: Path) -> Path:
+    """The database's files, as when a disk is taken away and brought back."""
+    target.mkdir(exist_ok=True)
+    for path in source.glob("cases.sqlite*"):
+        path.rename(target / path.name)
+    return target
+
+
 def test_a_key_is_asked_for_and_kept_in_this_tab_only(
     visit: Visit, serve: Any, shot: Callable[[Any, str], None], tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from overread.errors import DataError, OverreadError
+from overread.errors import CaseLogError, DataError, OverreadError
 
 MEDIA_TYPE = "application/problem+json"
 HINTS: dict[int, str] = {
@@ -85,7 +85,8 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, DataError):
         return Problem(422, "invalid", error.problem, hint=error.hint)
     if isinstance(error, OverreadError):
-        return Problem(503, "unavailable", error.problem, hint=error.hint)
+        kind = "no-case-log" if isinstance(error, CaseLogError) else "unavailable"
+        return Problem(503, kind, error.problem, hint=error.hint)
     return Problem(500, "internal", "the server met an unexpected error", hint=HINTS[500])
 
 

@@ -59,7 +59,7 @@ FAMILIES: dict[str, set[str]] = {
     "figure": {*HEADLINES, *OF_A_CLASS, "answered.coverage", "answered.accuracy"},
     "trouble": {
         f"{kind}{ending}"
-        for kind in ("offline", 401, 403, 404, 408, 413, 415, 422, 429, 503, "other")
+        for kind in ("offline", "no_log", 401, 403, 404, 408, 413, 415, 422, 429, 503, "other")
         for ending in ("", ".next")
     },
     "about": {"figure", "value", "interval", "n"},

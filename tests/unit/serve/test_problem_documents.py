@@ -35,7 +35,7 @@ def sent(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
     ("error", "status", "kind"),
     [
         (DataError("says nothing", hint="Give a reading."), 422, "invalid"),
-        (CaseLogError("is gone", where="db", hint="Start it."), 503, "unavailable"),
+        (CaseLogError("is gone", where="db", hint="Start it."), 503, "no-case-log"),
         (BundleError("is damaged"), 503, "unavailable"),
         (ConfigError("is wrong"), 503, "unavailable"),
         (ImageRefused("cannot be read"), 503, "unavailable"),

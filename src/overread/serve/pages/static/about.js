@@ -61,7 +61,7 @@ const lines = (said) => said().map((_, at) => h("p", { text: () => said()[at] })
 const stated = (text) => () => (text && text !== UNSAID ? text : t("about.missing"));
 
 function facts(rows) {
-  const parts = rows.flatMap(([key, value]) => [
+  const parts = rows.filter(Boolean).flatMap(([key, value]) => [
     h("dt", { text: () => t(key) }),
     h("dd", { text: value }),
   ]);
@@ -83,7 +83,7 @@ function file(model) {
     ["about.name", `${model.name} ${model.version}`],
     ["about.hash", model.sha256],
     ["about.recipe", model.recipe],
-    ["about.versions", () => list(versions)],
+    versions.length ? ["about.versions", () => list(versions)] : null,
   ]);
 }
 
@@ -162,7 +162,7 @@ function whisker(value, [low, high], [from, to]) {
 }
 
 function refusals(model) {
-  const { quality, ood, conformal, operating_point: point, results } = model;
+  const { quality, ood, operating_point: point, results } = model;
   const names = neverRuledOut(model);
   const never = () =>
     names.length ? t("about.no_single_never", { classes: list(names.map(className)) }) : "";
@@ -185,13 +185,7 @@ function refusals(model) {
           ? t("about.no_sure_many", { limit: limit(point.confidence) })
           : t("about.no_sure_text", { limit: limit(point.confidence) }),
     ],
-    [
-      "about.no_single",
-      () =>
-        conformal
-          ? sentences(t("about.no_single_text", { coverage: percent(conformal.coverage) }), never())
-          : t("about.no_single_none"),
-    ],
+    lastStep(model, never),
   ];
   const items = steps.map(([name, words]) =>
     h("li", {}, h("strong", { text: () => t(name) }), h("p", { text: words })),
@@ -202,6 +196,15 @@ function refusals(model) {
     h("ol", { class: "steps" }, ...items),
     share?.ci95 ? h("p", { class: "lede", text: () => t("about.share", sharesOf(share)) }) : "",
   ];
+}
+
+// One class must remain possible; of several findings, for each either yes or no.
+function lastStep({ multilabel, conformal }, never) {
+  const name = multilabel ? "about.no_open" : "about.no_single";
+  const words = (text) => t(text, { coverage: percent(conformal.coverage) });
+  if (!conformal) return [name, () => t("about.no_single_none")];
+  if (multilabel) return [name, () => words("about.no_open_text")];
+  return [name, () => sentences(words("about.no_single_text"), never())];
 }
 
 function qualityWords(quality) {

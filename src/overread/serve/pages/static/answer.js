@@ -2,9 +2,9 @@
 
 import { h, icon } from "./dom.js";
 import { feedbackForm } from "./feedback.js";
-import { bind, className, limit, list, megabytes, number } from "./texts.js";
-import { percent, sentences, t, time } from "./texts.js";
-import { faults, headline, next, reason, reliability } from "./words.js";
+import { advice, evidence, meaningOfMark, quality, record, shares, stillPossible } from "./facts.js";
+import { bind, className, megabytes, percent, t } from "./texts.js";
+import { headline, next, reason, reliability } from "./words.js";
 
 let count = 0;
 
@@ -52,7 +52,7 @@ export class Card {
       trouble.retryAfter
         ? h("p", { text: () => t("trouble.retry_in", { seconds: trouble.retryAfter }) })
         : null,
-      trouble.detail
+      trouble.detail && trouble.kind !== "no_log"
         ? h("p", { class: "note", text: () => t("trouble.detail", { detail: trouble.detail }) })
         : null,
       trouble.kind === "413" || trouble.kind === "415" ? null : button,
@@ -61,6 +61,7 @@ export class Card {
   }
 
   showAnswer(found, model) {
+    this.answer = { found, model, name: this.file.name, date: new Date() };
     bind(this.heading, () =>
       this.heading.replaceChildren(icon(found.status), headline(found, model)),
     );
@@ -74,21 +75,28 @@ export class Card {
       right,
       right && model.leaky ? h("p", { class: "leaky", text: () => t("leaky.short") }) : null,
       h("p", { text: () => reason(found, model) }),
-      adviceOn(found),
+      found.status === "reject" ? h("p", { class: "lede advice", text: () => advice(found) }) : null,
       h("p", { class: "next", text: () => next(found, model) }),
     );
     const rest = h(
       "div",
       { class: "rest" },
       bars(found, model),
-      quality(found),
-      found.case && found.code !== "unreadable" ? feedbackForm(found.case, model.classes, this.id) : null,
-      record(found, model, this.file.name),
+      picture(found),
+      found.case && found.code !== "unreadable" ? feedbackForm(found.case, model, this.id) : null,
+      recordOf(this.answer),
       h("p", { class: "note notice", text: () => t("app.notice") }),
     );
     const seen = found.code !== "unreadable";
     this.element.dataset.picture = seen ? "shown" : "none";
     this.#fill(found.status, head, seen ? this.#picture(found, model) : null, rest);
+  }
+
+  // The picture and the heat map on it, as they are seen now; null where none is shown.
+  get layers() {
+    const [image, heat] = this.element.querySelectorAll(".layers img");
+    if (!image?.naturalWidth) return null;
+    return { image, heat, strength: heat ? Number(heat.style.opacity) : 0 };
   }
 
   // Its picture is not needed any more.
@@ -121,78 +129,48 @@ export class Card {
 }
 
 function heatMap(found, model, layers, id) {
-  const label = () => className(likeliest(found) ?? "");
-  if (!model.heatmap) return [h("figcaption", { text: () => t("heat.none") })];
-  if (found.status === "reject") return [];
-  if (!found.heatmap) return [h("figcaption", { text: () => t("heat.empty", { label: label() }) })];
+  const caption = h("figcaption", { text: () => evidence(found, model) });
+  if (!found.heatmap || found.status === "reject") return evidence(found, model) ? [caption] : [];
   const layer = h("img", { class: "evidence", src: found.heatmap, alt: "" });
   const slider = h("input", { id: `${id}-heat`, type: "range", min: "0", max: "100", value: "60" });
   const show = () => (layer.style.opacity = slider.value / 100);
   slider.addEventListener("input", show);
   show();
   layers.append(layer);
-  return [
-    h("div", { class: "slider" }, h("label", { for: slider.id, text: () => t("heat.slider") }), slider),
-    h("figcaption", { text: () => t("heat.caption", { label: label() }) }),
-  ];
-}
-
-function likeliest(found) {
-  const names = Object.keys(found.probabilities);
-  return names.reduce((a, b) => (found.probabilities[b] > found.probabilities[a] ? b : a), names[0]);
-}
-
-function adviceOn(found) {
-  if (found.status !== "reject" || !found.quality.issues?.length) return null;
-  const words = () => sentences(...faults(found).map(({ advice }) => advice));
-  return h("p", { class: "lede", text: words });
+  const name = h("label", { for: slider.id, text: () => t("heat.slider") });
+  return [h("div", { class: "slider" }, name, slider), caption];
 }
 
 function bars(found, model) {
-  const shown = Object.entries(found.probabilities);
-  if (!shown.length) return null;
-  if (!model.multilabel) shown.sort((a, b) => b[1] - a[1]);
-  const point = model.operating_point;
-  const thresholds = new Map(model.classes.map((name, k) => [name, point.thresholds?.[k] ?? 0.5]));
-  const rows = shown.map(([name, share]) =>
-    bar(name, share, model.multilabel ? thresholds.get(name) : point.confidence),
+  const rows = shares(found, model);
+  if (!rows.length) return null;
+  const titles = ["bars.class", "bars.probability"].map((key) =>
+    h("th", { scope: "col", text: () => t(key) }),
   );
-  const key = () =>
-    model.multilabel
-      ? t("bars.threshold")
-      : t("bars.needed", { limit: limit(point.confidence) });
+  const possible = stillPossible(found, model);
   return h(
     "section",
     { class: "block" },
     h(
       "table",
-      { class: "bars" },
+      { class: model.multilabel ? "bars many" : "bars" },
       h("caption", { text: () => t("bars.caption") }),
-      h(
-        "thead",
-        { class: "unseen" },
-        h(
-          "tr",
-          {},
-          h("th", { scope: "col", text: () => t("bars.class") }),
-          h("th", { scope: "col", text: () => t("bars.probability") }),
-        ),
-      ),
-      h("tbody", {}, ...rows),
+      h("thead", { class: "unseen" }, h("tr", {}, ...titles)),
+      h("tbody", {}, ...rows.map(bar)),
     ),
-    h("p", { class: "key" }, h("span", { class: "mark" }), h("span", { text: key })),
-    stillPossible(found, model),
+    h("p", { class: "key" }, h("span", { class: "mark" }), h("span", { text: () => meaningOfMark(model) })),
+    possible ? h("p", { class: "note", text: () => stillPossible(found, model) }) : null,
   );
 }
 
-function bar(name, share, mark) {
+function bar({ name, share, mark, chosen }) {
   const fill = h("span", { class: "fill" });
   const marker = h("span", { class: "marker" });
   fill.style.inlineSize = `${100 * share}%`;
   marker.style.insetInlineStart = `${100 * mark}%`;
   return h(
     "tr",
-    {},
+    { class: chosen ? "chosen" : null },
     h("th", { scope: "row", text: () => className(name) }),
     h(
       "td",
@@ -203,55 +181,23 @@ function bar(name, share, mark) {
   );
 }
 
-function stillPossible(found, model) {
-  if (!model.conformal || model.multilabel) return null;
-  const words = () => {
-    const coverage = number(100 * model.conformal.coverage, 1) + "%";
-    return found.set.length
-      ? t("bars.set", { coverage, classes: list(found.set.map(className)) })
-      : t("bars.set_none", { coverage });
-  };
-  return h("p", { class: "note", text: words });
-}
-
-function quality(found) {
-  const issues = found.quality.issues ?? [];
-  // What led to a rejection is said above.
-  if (found.code === "unreadable" || issues.includes(found.code)) return null;
-  const good = issues.length === 0;
-  const words = () =>
-    good
-      ? t("quality.good")
-      : sentences(...faults(found).map(({ fault, advice }) => t("quality.fault", { fault, advice })));
+function picture(found) {
+  const told = quality(found);
+  if (!told) return null;
   return h(
     "section",
     { class: "block quality" },
     h("h4", { text: () => t("quality.heading") }),
-    h("p", { class: good ? "good" : "wrong", text: words }),
+    h("p", { class: told.good ? "good" : "wrong", text: () => quality(found).words }),
   );
 }
 
-function record(found, model, name) {
-  const now = new Date();
-  const rows = [
-    ["record.file", name],
-    ["record.time", () => time(now)],
-    ["record.case", found.case ?? (() => t("record.no_case"))],
-    ["record.model", () => `${model.name}, ${t("record.version", { version: model.version })}`],
-    found.ood_score !== null && model.ood
-      ? ["record.distance", () => distance(found.ood_score, model.ood.threshold)]
-      : null,
-    ["record.image_hash", found.image_sha256],
-    ["record.model_hash", found.model.sha256],
-    found.status === "reject" ? ["record.technical", found.reason] : null,
-  ].filter(Boolean);
-  const list = h("dl", { class: "facts" });
-  for (const [key, value] of rows)
-    list.append(h("dt", { text: () => t(key) }), h("dd", { text: value }));
-  return h("details", { class: "record" }, h("summary", { text: () => t("record.heading") }), list);
+function recordOf(answer) {
+  const facts = h("dl", { class: "facts" });
+  for (const at of record(answer).keys())
+    facts.append(
+      h("dt", { text: () => record(answer)[at][0] }),
+      h("dd", { text: () => record(answer)[at][1] }),
+    );
+  return h("details", { class: "record" }, h("summary", { text: () => t("record.heading") }), facts);
 }
-
-function distance(score, most) {
-  return t("record.distance_of", { distance: number(score), limit: number(most) });
-}
-

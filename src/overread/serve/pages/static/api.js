@@ -4,7 +4,10 @@ import { askForKey, currentKey } from "./key.js";
 
 const KNOWN = [401, 403, 404, 408, 413, 415, 422, 429, 503];
 
-// What went wrong, as a word for the catalogue: "offline", a status, or "other".
+// Problems that have words of their own: a 503 that no waiting will mend.
+const NAMED = { "urn:overread:problem:no-case-log": "no_log" };
+
+// What went wrong, as a word for the catalogue: "offline", "no_log", a status, or "other".
 export class Trouble extends Error {
   constructor(kind, { detail = "", retryAfter = 0 } = {}) {
     super(kind);
@@ -61,7 +64,9 @@ function attempt(method, path, { body, type, onSent }, key) {
 }
 
 function troubleOf(request) {
-  const kind = KNOWN.includes(request.status) ? String(request.status) : "other";
+  const { status, response } = request;
+  const named = status === 503 ? NAMED[response?.type] : undefined;
+  const kind = named ?? (KNOWN.includes(status) ? String(status) : "other");
   const retryAfter = Number(request.getResponseHeader("Retry-After")) || 0;
-  return new Trouble(kind, { detail: request.response?.detail ?? "", retryAfter });
+  return new Trouble(kind, { detail: response?.detail ?? "", retryAfter });
 }

@@ -8,7 +8,7 @@ import { currentKey, forgetKey } from "./key.js";
 import { leakyBanner, limits, scope, trained } from "./model.js";
 import { bind, loadTexts, megabytes, release, t } from "./texts.js";
 import { openSwitch, showFailure } from "./shell.js";
-import { saveJson } from "./save.js";
+import { saveJson, savePdf } from "./save.js";
 
 const MAX_BYTES = Number(document.body.dataset.maxBytes);
 // What a browser shows by itself; of everything else the server sends a picture.
@@ -32,6 +32,7 @@ async function start() {
   await showModels();
   openIntake(take, () => say(() => t("camera.denied"), "#camera-trouble"));
   find("#print").addEventListener("click", () => window.print());
+  find("#pdf").addEventListener("click", paper);
   find("#json").addEventListener("click", () => saveJson(done));
   find("#clear").addEventListener("click", clear);
   find("#forget").addEventListener("click", () => {
@@ -73,7 +74,7 @@ const entriesShown = () => !find("#chooser").hidden;
 
 // Files of one choice stand together, newest choice first; they are sent one after another.
 function take(files) {
-  say(() => "", "#camera-trouble");
+  for (const place of ["#camera-trouble", "#tools-trouble"]) say(() => "", place);
   const batch = { cards: files.map((file) => new Card(file)), model, found: new Map() };
   batch.heading = files.length > 1 ? h("h2", { tabindex: "-1" }) : null;
   batch.element = h("section", { class: "batch" }, batch.heading);
@@ -102,6 +103,7 @@ async function answer(card, batch) {
     batch.found.set(card, found.status);
     done.push({ filename: card.file.name, time: new Date().toISOString(), ...found });
     card.showAnswer(found, model);
+    document.body.classList.add("has-answers");
   } catch (trouble) {
     if (!(trouble instanceof Trouble)) throw trouble;
     batch.found.set(card, "failed");
@@ -141,6 +143,20 @@ async function patiently(card, model) {
   }
 }
 
+async function paper() {
+  const button = find("#pdf");
+  button.disabled = true;
+  say(() => t("paper.working"));
+  try {
+    await savePdf(cards.filter((card) => card.answer));
+    say(() => t("paper.done"));
+  } catch (error) {
+    console.warn(error);
+    say(() => t("paper.failed"), "#tools-trouble");
+  }
+  button.disabled = false;
+}
+
 function summary({ cards, found }) {
   const values = { all: cards.length, answer: 0, refer: 0, reject: 0, failed: 0 };
   for (const status of found.values()) values[status] += 1;
@@ -168,7 +184,7 @@ function clear() {
   done.length = 0;
   release(find("#results"));
   find("#results").replaceChildren();
-  document.body.classList.remove("has-results");
+  document.body.classList.remove("has-results", "has-answers");
   say(() => t("tools.cleared"));
   find("#choose-button").focus();
 }

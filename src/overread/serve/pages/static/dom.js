@@ -34,7 +34,7 @@ export function svg(name, attributes = {}, ...children) {
   return element;
 }
 
-const ICONS = {
+export const ICONS = {
   answer: ["M5 12.5l4.5 4.5L19 7.5"],
   refer: ["M12 8a3.5 3.5 0 1 0 0-.01", "M5 20c.6-4 3.4-6 7-6s6.4 2 7 6", "M18 4v4", "M16 6h4"],
   reject: ["M7 7l10 10", "M17 7L7 17"],

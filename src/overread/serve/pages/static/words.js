@@ -1,5 +1,6 @@
 // A prediction in words. Everything said comes from its code and values and the model's own test.
 
+import { shares } from "./facts.js";
 import { className, limit, list, number, percent, sentences, subject, t } from "./texts.js";
 
 // Fewer test cases than this give no share worth a sentence of its own.
@@ -38,7 +39,14 @@ export function reason(found, model) {
     });
   if (QUALITY.includes(code)) Object.assign(values, measures(found));
   const many = model.multilabel && found.status !== "reject";
+  if (many) values.finding = className(weakest(found, model));
   return many ? t(`reason_many.${code}`, values) : t(`reason.${code}`, values);
+}
+
+// The finding whose yes or no is the least certain.
+function weakest(found, model) {
+  const certainty = ({ share, chosen }) => (chosen ? share : 1 - share);
+  return shares(found, model).reduce((a, b) => (certainty(b) < certainty(a) ? b : a)).name;
 }
 
 // What to do about it; "" where the reason says it all.
@@ -50,14 +58,6 @@ export function next(found, model) {
   }
   if (found.status === "answer") return t("next.not_sure_it_is_right");
   return found.code === "ood" ? t("next.foreign") : "";
-}
-
-// The faults of the picture, each with its remedy; [] for a good one.
-export function faults(found) {
-  return (found.quality.issues ?? []).map((code) => ({
-    fault: t(`quality.${code}`),
-    advice: t(`advice.${code}`),
-  }));
 }
 
 // How often such answers were right in the model's test: its own figures and no others.

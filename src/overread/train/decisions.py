@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from overread.bundle.format import Calibration as StatedCalibration
 from overread.bundle.format import Conformal, Ood, OperatingPoint, QualityLimits
 from overread.evaluate.calibration import Calibration, fit_calibration
 from overread.evaluate.conformal import MISSED, conformal_quantiles
@@ -42,6 +44,20 @@ class Decisions:
     conformal: Conformal
     quality: QualityLimits
     gate: tuple[Gate, Ood] | None
+
+    def fields(self) -> dict[str, Any]:
+        """What `BundleInfo` says of them."""
+        return {
+            "calibration": StatedCalibration.of(self.calibration),
+            "operating_point": self.operating_point,
+            "conformal": self.conformal,
+            "quality": self.quality,
+            "ood": None if self.gate is None else self.gate[1],
+        }
+
+    def gate_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The arrays of the gate, none where there is no gate."""
+        return {} if self.gate is None else self.gate[0].arrays()
 
 
 def settle(

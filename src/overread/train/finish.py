@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from overread.bundle.format import (
     BundleInfo,
-    Calibration,
     DataFingerprint,
     Heatmap,
     Preprocess,
@@ -39,10 +38,11 @@ from overread.predict.session import Session
 from overread.train.data import Part, load_part
 from overread.train.decisions import Decisions, settle
 from overread.train.export import export_classifier
-from overread.train.fit import FitResult, load_best
-from overread.train.golden import drawn, golden_inputs
+from overread.train.fit import load_best
+from overread.train.golden import drawn, golden_inputs, with_answers
 from overread.train.parity import check_parity, odd_images
 from overread.train.plan import PLAN_FILE, Plan
+from overread.train.result import FitResult
 
 MODEL_FILE = "model.overread"
 FINAL_FILES = (MODEL_FILE, "predictions.csv", "metrics.json", "report.html")
@@ -56,7 +56,7 @@ class Built:
     info: BundleInfo
     onnx: bytes
     golden: dict[str, NDArray[np.generic]]
-    ood: dict[str, NDArray[np.generic]] | None
+    ood: dict[str, NDArray[np.generic]]
 
 
 def finish(
@@ -111,14 +111,11 @@ def build(run: Path, manifest: Manifest, plan: Plan) -> Built:
     pictures = drawn(32, plan.preprocess.height, plan.preprocess.width, plan.seed)
     pictures += list(val.images.take(np.arange(min(32, len(val)))))
     check_parity(network, onnx, odd_images(pictures), info, decisions.calibration)
-    golden = golden_inputs(plan.preprocess)
     session = Session(onnx, info.tensors)
-    images = golden["image"].astype(np.uint8, copy=False)
-    (golden["probabilities"],) = session.run(images, [info.tensors.probabilities])
+    golden = with_answers(golden_inputs(plan.preprocess), session)
     heatmap = Heatmap(method=method, scale=heatmap_scale(session, info, val))
     info = info.model_copy(update={"heatmap": heatmap})
-    gate = None if decisions.gate is None else decisions.gate[0].arrays()
-    return Built(info, onnx, golden, gate)
+    return Built(info, onnx, golden, decisions.gate_arrays())
 
 
 def _part(run: Path, manifest: Manifest, plan: Plan, split: str) -> Part:
@@ -154,11 +151,6 @@ def _info(run: Path, plan: Plan, decisions: Decisions) -> BundleInfo:
         classes=plan.classes,
         multilabel=plan.multilabel,
         preprocess=Preprocess.of(plan.preprocess),
-        calibration=Calibration.of(decisions.calibration),
-        operating_point=decisions.operating_point,
-        conformal=decisions.conformal,
-        ood=None if decisions.gate is None else decisions.gate[1],
-        quality=decisions.quality,
         data=DataFingerprint(
             images=int(certificate["images"]),
             groups=int(certificate["groups"]),
@@ -167,6 +159,7 @@ def _info(run: Path, plan: Plan, decisions: Decisions) -> BundleInfo:
             leaky=bool(certificate["leaky"]),
         ),
         versions=versions() | _training_versions(),
+        **decisions.fields(),
     )
 
 

@@ -7,12 +7,10 @@ run repeats the undisturbed one to the last bit, from the middle of an epoch too
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,6 @@ import torch
 
 from overread.dataset.manifest import Manifest
 from overread.errors import ConfigError, DataError, OverreadError
-from overread.files import read_json, write_json
 from overread.train import checkpoint as files
 from overread.train.checkpoint import load_checkpoint, save_checkpoint
 from overread.train.data import Part, load_part
@@ -36,6 +33,7 @@ from overread.train.precision import FABRIC
 from overread.train.prepare import keep_maps
 from overread.train.probe import fit_head
 from overread.train.record import TensorBoard, write_history
+from overread.train.result import FitResult, read_result, result_of, write_result
 from overread.train.rules import best_row, stops_early
 from overread.train.sampling import sampling_weights
 
@@ -43,25 +41,6 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 SAVE_EVERY_S = 30.0
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What came of a training. `best_metric` is the value of `metric` on the validation part.
-
-    `best_epoch` 0 is the pretrained network with a fitted head, before any epoch. `unreadable`
-    are images that were left out: (path, reason).
-    """
-
-    best_checkpoint: Path
-    best_epoch: int
-    metric: str
-    best_metric: float | None
-    epochs_run: int
-    seconds: float
-    images_per_s: float
-    stopped_early: bool
-    unreadable: tuple[tuple[str, str], ...]
 
 
 def fit(
@@ -80,7 +59,7 @@ def fit(
     folder = run / files.FOLDER
     check_free(run, resume=resume)
     if (folder / files.FINISHED).is_file():
-        return _finished(folder, plan)
+        return read_result(folder, plan)
     with _quiet():
         training = _Training(plan, manifest, run, resume=resume, show=show)
         return training.run_all()
@@ -280,42 +259,9 @@ class _Training:
 
     def _finish(self) -> FitResult:
         self._save()
-        result = self._result()
-        document = {**asdict(result), "plan": self.plan.to_dict()}
-        document["best_checkpoint"] = result.best_checkpoint.name
-        write_json(self.folder / files.FINISHED, document)
+        result = result_of(self.plan, self.folder, self.position.history, self.unreadable)
+        write_result(self.folder, result, self.plan)
         return result
-
-    def _result(self) -> FitResult:
-        history, recipe = self.position.history, self.plan.recipe
-        best = history[best_row(history, recipe.monitor, keep_best=recipe.keep_best)]
-        figure = best[recipe.monitor.metric]
-        seconds = sum(row["seconds"] for row in history)
-        return FitResult(
-            best_checkpoint=self.folder / files.BEST,
-            best_epoch=int(best["epoch"]),
-            metric=recipe.monitor.metric,
-            best_metric=figure if math.isfinite(figure) else None,
-            epochs_run=int(history[-1]["epoch"]),
-            seconds=seconds,
-            images_per_s=sum(
-                row["images_per_s"] * row["seconds"] for row in history if row["seconds"]
-            )
-            / seconds
-            if seconds
-            else 0.0,
-            stopped_early=history[-1]["epoch"] < self.plan.epochs,
-            unreadable=tuple((u.path, u.reason) for u in self.unreadable),
-        )
-
-
-def _finished(folder: Path, plan: Plan) -> FitResult:
-    document = read_json(folder / files.FINISHED)
-    refuse_differences(document.pop("plan"), plan.to_dict(), folder.parent)
-    document.pop("schema_version")
-    document["best_checkpoint"] = folder / document["best_checkpoint"]
-    document["unreadable"] = tuple((path, reason) for path, reason in document["unreadable"])
-    return FitResult(**document)
 
 
 @contextmanager

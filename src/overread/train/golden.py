@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from PIL import Image
 from overread.images.decode import read_image
 from overread.images.preprocess import PreprocessSpec, preprocess
 from overread.predict.outliers import MAKERS
+from overread.predict.session import Session
 
 KINDS = ("clouds", "shapes", "stripes", "ramp")
 PICTURE = (183, 241)
@@ -34,3 +36,12 @@ def golden_inputs(spec: PreprocessSpec) -> dict[str, NDArray[np.generic]]:
         "image": np.stack([first, *others]),
         "file": np.frombuffer(data, np.uint8),
     }
+
+
+def with_answers(
+    golden: Mapping[str, NDArray[np.generic]], session: Session
+) -> dict[str, NDArray[np.generic]]:
+    """The pictures of a self-test with the `probabilities` that the network gives for them."""
+    images = golden["image"].astype(np.uint8, copy=False)
+    (probabilities,) = session.run(images, [session.tensors.probabilities])
+    return {**golden, "probabilities": probabilities}

@@ -19,6 +19,8 @@ from overread.train.parity import TOLERANCE, check_same, odd_images, probabiliti
 
 # In 8 bits engines round differently; its verdicts are held to the same share as any 8-bit form.
 INT8_TOLERANCE = 1.0
+# Where OpenVINO's own Model API looks for the class names.
+LABELS = ["model_info", "labels"]
 
 
 def export_openvino(model: Path, out: Path) -> dict[str, Any]:
@@ -69,7 +71,3 @@ def export_openvino(model: Path, out: Path) -> dict[str, Any]:
         "largest": report.largest,
         "changed": report.changed,
     }
-
-
-# Where OpenVINO's own Model API looks for the class names.
-LABELS = ["model_info", "labels"]

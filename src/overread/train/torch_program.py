@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from overread.bundle.format import BundleInfo
 from overread.bundle.read import read_bundle
 from overread.errors import ConfigError, DataError
 from overread.evaluate.calibration import Calibration
@@ -39,18 +40,7 @@ def export_torch(model: Path, out: Path, *, run: Path | None = None) -> dict[str
             where=model,
             hint="Name the folder it was trained in: --run RUN.",
         )
-    info = bundle.info
-    calibration = Calibration.from_dict(
-        {**info.calibration.model_dump(), "multilabel": info.multilabel}
-    )
-    method = info.heatmap.method if info.heatmap else "grad-cam"
-    with torch.no_grad():
-        network = deployed(load_best(folder), calibration, method)
-        program = torch.export.export(
-            network,
-            (example(info.preprocess.spec),),
-            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
-        )
+    info, program = bundle.info, _program(folder, bundle.info)
     module = program.module()
     place = OUTPUTS.index("probabilities")
 
@@ -75,3 +65,17 @@ def export_torch(model: Path, out: Path, *, run: Path | None = None) -> dict[str
         "largest": report.largest,
         "changed": report.changed,
     }
+
+
+def _program(run: Path, info: BundleInfo) -> torch.export.ExportedProgram:
+    """The best network of a run, for any number of images, with the calibration of `info`."""
+    calibration = Calibration.from_dict(
+        {**info.calibration.model_dump(), "multilabel": info.multilabel}
+    )
+    method = info.heatmap.method if info.heatmap else "grad-cam"
+    with torch.no_grad():
+        return torch.export.export(
+            deployed(load_best(run), calibration, method),
+            (example(info.preprocess.spec),),
+            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
+        )

@@ -15,13 +15,14 @@ from overread.dataset.manifest import Manifest
 from overread.errors import ConfigError, DataError
 from overread.train.checkpoint import load_checkpoint
 from overread.train.data import load_part
-from overread.train.fit import FitResult, fit, load_best
+from overread.train.fit import fit, load_best
 from overread.train.infer import predict_features, predict_logits
 from overread.train.loop import score
 from overread.train.plan import write_plan
 from overread.train.planning import make_plan
 from overread.train.recipe import load_recipe, with_overrides
 from overread.train.record import COLUMNS, read_history
+from overread.train.result import FitResult
 from overread.train.schema import Recipe
 
 Make = Callable[..., Manifest]

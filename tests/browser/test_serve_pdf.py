@@ -200,7 +200,7 @@ def test_several_images_in_chinese_from_a_phone(visit: Visit, server: Running) -
         "倾向于：red",
         "无法判断，请交由医生判读",
         "这不像是超声图像",
-        "无法将此文件作为图像读取",
+        "无法读取此图像文件",
     ]
     for sheet, head, name in zip(
         pages, heads, ["a.png", "图 2.png", "c.png", "letter.txt"], strict=True
@@ -217,7 +217,8 @@ def test_several_images_in_chinese_from_a_phone(visit: Visit, server: Running) -
 
 def test_a_long_answer_goes_over_pages_and_never_over_the_edge(visit: Visit, serve: Any) -> None:
     many = tuple(f"Limit {k}: " + "it was never tried on such images. " * 6 for k in range(30))
-    with serve({"limits": many, "name": "n" * 60, "subject": None}) as server:
+    leaky = {"images": 9, "manifest_sha256": "0" * 64, "policy": "naive", "leaky": True}
+    with serve({"limits": many, "name": "n" * 60, "data": leaky}) as server:
         page = visit(server, locale="zh-CN")
         give(page, ("x" * 200 + ".png", colour("red")))
         pages = read_pdf(download(page))
@@ -231,15 +232,22 @@ def test_a_long_answer_goes_over_pages_and_never_over_the_edge(visit: Visit, ser
     text = "".join(sheet.text for sheet in pages)
     assert [f"Limit {k}:" in text for k in range(30)] == [True] * 30
     assert "x" * 200 in text.replace("\n", "")
+    assert "请勿采信该模型的测试结果" in pages[0].text
 
 
 def test_a_pdf_that_cannot_be_made_is_told_with_a_way_out(visit: Visit, server: Running) -> None:
     page = visit(server)
     give(page, ("a.png", colour("red")))
-    page.evaluate("() => { HTMLCanvasElement.prototype.toBlob = (give) => give(null); }")
-    page.click("#pdf")
+    page.evaluate(
+        """() => { const own = HTMLCanvasElement.prototype, whole = own.toBlob;
+        own.toBlob = (give) => { own.toBlob = whole; give(null); }; }"""
+    )
+    page.focus("#pdf")
+    page.keyboard.press("Enter")
     page.get_by_text("The PDF could not be made. Print the page instead.").wait_for()
-    assert page.is_enabled("#pdf")
+    assert page.evaluate("document.activeElement.id") == "pdf"
+    assert len(read_pdf(download(page))) == 1
+    assert page.inner_text("#tools-trouble") == ""
 
 
 def test_the_file_is_made_of_bytes_alone(visit: Visit, server: Running) -> None:

@@ -21,6 +21,7 @@ const done = [];
 let cards = [];
 let model;
 let queue = Promise.resolve();
+let making = false;
 
 async function start() {
   await loadTexts();
@@ -144,8 +145,10 @@ async function patiently(card, model) {
 }
 
 async function paper() {
-  const button = find("#pdf");
-  button.disabled = true;
+  // Not disabled: a button that is loses the focus.
+  if (making) return;
+  making = true;
+  say(() => "", "#tools-trouble");
   say(() => t("paper.working"));
   try {
     await savePdf(cards.filter((card) => card.answer));
@@ -154,7 +157,7 @@ async function paper() {
     console.warn(error);
     say(() => t("paper.failed"), "#tools-trouble");
   }
-  button.disabled = false;
+  making = false;
 }
 
 function summary({ cards, found }) {
@@ -169,7 +172,10 @@ function goTo(heading) {
   if (at && at.closest("#results, dialog") && at.isConnected) return;
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   heading.focus({ preventScroll: true });
-  heading.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+  // What can be done with the answers stands above the newest of them.
+  const newest = heading === find("#results :is(h2, h3)");
+  const top = newest ? find("#tools") : heading;
+  top.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
 }
 
 function say(words, place = "#status") {

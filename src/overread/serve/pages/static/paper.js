@@ -1,23 +1,14 @@
 // An answer on paper: the same words and figures as on the page, one image after another.
 
-import { ICONS } from "./dom.js";
-import { advice, evidence, meaningOfMark, nameOf, quality } from "./facts.js";
-import { record, shares, stillPossible } from "./facts.js";
+import { advice, nameOf, quality, record } from "./facts.js";
+import { bars, BAD, LINE, mark, picture, PICTURE, SOFT, TONES } from "./figures.js";
 import { limits, trained } from "./model.js";
 import { pdf } from "./pdf.js";
 import { PAGE, Sheet } from "./sheet.js";
-import { className, currentLanguage, LANGUAGES, list, percent, t, time } from "./texts.js";
+import { currentLanguage, LANGUAGES, list, t, time } from "./texts.js";
 import { headline, next, reason, reliability } from "./words.js";
 
-const TONES = {
-  answer: ["#0b6b66", "#e6f1ef"],
-  refer: ["#8a5400", "#fbf3e1"],
-  reject: ["#4a565c", "#eef1f2"],
-};
-const [INK, SOFT, LINE, SUNK] = ["#1b2326", "#55636a", "#d9dedc", "#f0f3f1"];
-const [EDGE, BAD] = ["#8a9699", "#a2231d"];
 const GUTTER = 24;
-const PICTURE = { width: 232, height: 250 };
 
 // The bytes of a PDF of these cards' answers.
 export async function onPaper(cards) {
@@ -72,81 +63,27 @@ function verdict(sheet, { found, model }) {
   sheet.y += 10;
 }
 
-function mark({ pen, left, y }, status) {
-  const [tone, tint] = TONES[status];
-  pen.save();
-  pen.fillStyle = tint;
-  pen.beginPath();
-  pen.arc(left + 13, y + 14, 13, 0, 2 * Math.PI);
-  pen.fill();
-  pen.translate(left + 4, y + 5);
-  pen.scale(0.75, 0.75);
-  Object.assign(pen, { strokeStyle: tone, lineWidth: 2.4, lineCap: "round", lineJoin: "round" });
-  for (const path of ICONS[status]) pen.stroke(new Path2D(path));
-  pen.restore();
-}
-
 // The picture on the left, figures beside it; they may go on over a page.
 function middle(sheet, card) {
-  const { found, model } = card.answer;
-  const { layers } = card;
+  const { answer, layers } = card;
   const place = { x: sheet.left, width: sheet.width };
   if (layers) sheet.room(PICTURE.height + 85);
   const [from, page] = [sheet.y, sheet.pages.length];
   if (layers) {
-    picture(sheet, layers);
-    caption(sheet, evidence(found, model), layers.strength);
+    picture(sheet, answer, layers);
     place.x += PICTURE.width + GUTTER;
     place.width -= PICTURE.width + GUTTER;
   }
   const under = sheet.y;
   sheet.y = from;
-  bars(sheet, card.answer, place);
-  const checked = quality(found);
+  bars(sheet, answer, place);
+  const checked = quality(answer.found);
   if (checked) {
     sheet.text(t("quality.heading"), { ...place, bold: true, gap: 1 });
     sheet.text(checked.words, { ...place, colour: checked.good ? TONES.answer[0] : BAD });
   }
   if (sheet.pages.length === page) sheet.y = Math.max(sheet.y, under);
   sheet.y += 8;
-}
-
-function picture(sheet, { image, heat, strength }) {
-  const { naturalWidth, naturalHeight } = image;
-  const scale = Math.min(PICTURE.width / naturalWidth, PICTURE.height / naturalHeight);
-  const box = [sheet.left, sheet.y, naturalWidth * scale, naturalHeight * scale];
-  sheet.pen.drawImage(image, ...box);
-  sheet.pen.globalAlpha = strength;
-  if (heat?.naturalWidth) sheet.pen.drawImage(heat, ...box);
-  sheet.pen.globalAlpha = 1;
-  sheet.y += box[3] + 6;
-}
-
-function caption(sheet, words, strength) {
-  const look = { width: PICTURE.width, size: 8.5, colour: SOFT, gap: 0 };
-  if (strength) sheet.text(t("paper.heat", { strength: `${Math.round(100 * strength)}%` }), look);
-  sheet.text(words, look);
-}
-
-function bars(sheet, { found, model }, { x, width }) {
-  const rows = shares(found, model);
-  if (!rows.length) return;
-  const [tone] = TONES[found.status];
-  sheet.text(t("bars.caption"), { x, width, bold: true, gap: 3 });
-  for (const { name, share, mark, chosen: bold } of rows) {
-    sheet.room(27);
-    sheet.line(percent(share), x + width, sheet.y + 10, { bold, right: true });
-    sheet.text(className(name), { x, width: width - 45, bold, gap: 1 });
-    sheet.box(x, sheet.y, width, 6, SUNK, 3);
-    sheet.box(x, sheet.y, Math.max(2, width * share), 6, bold || !model.multilabel ? tone : EDGE, 3);
-    sheet.box(x + width * mark - 0.75, sheet.y - 2.5, 1.5, 11, INK);
-    sheet.y += 11;
-  }
-  sheet.y += 2;
-  sheet.box(x, sheet.y + 1, 1.5, 10, INK);
-  sheet.text(meaningOfMark(model), { x: x + 7, width: width - 7, size: 9, colour: SOFT, gap: 2 });
-  sheet.text(stillPossible(found, model), { x, width, size: 9, colour: SOFT });
-  sheet.y += 4;
 }
 
 function basis(sheet, { model }) {

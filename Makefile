@@ -32,10 +32,12 @@ demo: setup
 demo-stop:
 	@$(PY) -c "import json, os; os.kill(json.load(open('demo-run/page.json'))['pid'], 15)"
 
-# One worker a core, each with threads of its own: those that wait must sleep, not spin.
+# One worker for each core that a container leaves us, each with threads of its own: those that wait
+# must sleep, not spin.
+CORES := from overread.predict.threads import usable_cores; print(usable_cores())
 test: setup
 	OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 \
-	$(PY) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(PY) -m pytest -q -n "$$($(PY) -c '$(CORES)')" --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff format --check .

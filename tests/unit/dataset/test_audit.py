@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from overread.errors import DataError
 from overread.files import read_json
 
 Tree = Callable[..., Path]
+# Of 20 clean sets, those also searched for altered copies, which takes most of an audit's time.
+SEARCHED = int(os.environ.get("OVERREAD_SEARCHED", "3"))
 CONTRACT = {
     "images",
     "classes",
@@ -317,7 +320,7 @@ def test_few_false_alarms_on_clean_sets(tmp_path: Path, tree: Tree) -> None:
     alarms: Counter[str] = Counter()
     for seed in range(20):
         root = tree(60, f"data{seed}", seed=10_000 * seed)
-        document = audit(root, tmp_path / f"run{seed}")
+        document = audit(root, tmp_path / f"run{seed}", copies=seed < SEARCHED)
         alarms.update(found_checks(document) - {"small_test"})  # true: 24 images tell little
         alarms.update(r["probe"] for r in document["shortcuts"] if r["verdict"] != "clean")
         shutil.rmtree(root)

@@ -34,6 +34,7 @@ FLAGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "-
 ANSWERED = ".case:is([data-status=answer], [data-status=refer], [data-status=reject])"
 PHONE = {"viewport": {"width": 390, "height": 1100}}
 DESK = {"viewport": {"width": 1180, "height": 860}}
+PAPER = (595, 842)
 COLOURS = 128
 Picture = tuple[str, bytes]  # file name, content
 
@@ -64,6 +65,7 @@ def draw(run: Path) -> None:
         draw_page(browser, url, "page-phone", sure, PHONE)
         draw_page(browser, url, "page-dark", unsure, {**DESK, "color_scheme": "dark"})
         draw_page(browser, url, "page-zh", unsure, {**DESK, "locale": "zh-CN"})
+        draw_pdf(browser, url, "pdf", sure)
         draw_file(browser, f"{url}/about", "about", "body[data-ready]")
         for name in ("report", "audit"):
             draw_file(browser, (run / f"{name}.html").resolve().as_uri(), name, "h1")
@@ -105,8 +107,8 @@ def serving(model: Path) -> Iterator[str]:
             app.state.close()
 
 
-def draw_page(browser: Any, url: str, name: str, image: Picture, options: dict[str, Any]) -> None:
-    """The page with the answer for one image in view."""
+def answered(browser: Any, url: str, image: Picture, options: dict[str, Any]) -> Any:
+    """A page that has answered for `image`."""
     page = browser.new_page(reduced_motion="reduce", **{"locale": "en-GB", **options})
     page.goto(url)
     page.wait_for_selector("body[data-ready]")
@@ -114,9 +116,30 @@ def draw_page(browser: Any, url: str, name: str, image: Picture, options: dict[s
     page.set_input_files("#choose", [file])
     page.locator(ANSWERED).first.wait_for()
     page.wait_for_function("() => document.activeElement.tagName === 'H3'")
+    return page
+
+
+def draw_page(browser: Any, url: str, name: str, image: Picture, options: dict[str, Any]) -> None:
+    """The page with the answer for one image in view."""
+    page = answered(browser, url, image, options)
     page.evaluate("() => document.activeElement.blur()")
     page.evaluate("() => document.querySelector('.case').scrollIntoView()")
     save(page.screenshot(), name)
+    page.close()
+
+
+def draw_pdf(browser: Any, url: str, name: str, image: Picture) -> None:
+    """The first page of the PDF of one image's answer, which holds it as a JPEG."""
+    from PIL import Image
+
+    page = answered(browser, url, image, DESK)
+    with page.expect_download() as waiting:
+        page.click("#pdf")
+    data = Path(waiting.value.path()).read_bytes()
+    start = data.index(b"stream\n", data.index(b"/DCTDecode")) + len(b"stream\n")
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(data[start:])).resize(PAPER).save(stream, "PNG")
+    save(stream.getvalue(), name)
     page.close()
 
 

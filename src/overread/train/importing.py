@@ -7,7 +7,7 @@ are calibrated, and it gets an operating point, conformal limits and an out-of-d
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,7 +43,7 @@ from overread.train.data import Part, load_part
 from overread.train.decisions import Decisions, settle
 from overread.train.export import export_classifier
 from overread.train.finish import heatmap_scale
-from overread.train.golden import drawn, golden_inputs
+from overread.train.golden import drawn, golden_inputs, with_answers
 from overread.train.keras_file import SUFFIXES as KERAS
 from overread.train.keras_network import keras_classifier
 from overread.train.models import Classifier
@@ -93,15 +93,12 @@ def import_model(
         DataError: `data` cannot be used. BundleError: the export answers differently.
     """
     source = Path(source)
-    said: dict[str, Any] = {"interpolation": resize or "bilinear"}
-    if shorter_side is not None:
-        said |= {"resize": "shorter_side", "resize_to": shorter_side}
     if source.suffix.lower() in KERAS:
-        network, (height, width) = keras_classifier(source, classes, pixels=pixels)
-        spec = PreprocessSpec.from_dict({"height": height, "width": width, **said})
+        network, taken = keras_classifier(source, classes, pixels=pixels)
+        spec = _prepared(taken, resize, shorter_side)
     elif is_program(source):
-        network, (height, width) = program_classifier(source, classes, pixels=pixels, size=size)
-        spec = PreprocessSpec.from_dict({"height": height, "width": width, **said})
+        network, taken = program_classifier(source, classes, pixels=pixels, size=size)
+        spec = _prepared(taken, resize, shorter_side)
     elif source.suffix.lower() in READERS:
         network, spec = timm_classifier(source, classes, network=architecture)
     else:
@@ -114,6 +111,16 @@ def import_model(
         work = Path(folder)
         settled = None if data is None else _settle(network, spec, classes, data, work, seed)
         return _write(source, out, spec, network, classes, settled, work)
+
+
+def _prepared(
+    size: tuple[int, int], resize: str | None, shorter_side: int | None
+) -> PreprocessSpec:
+    """How images come to (height, width), as far as it was said."""
+    said: dict[str, Any] = {"interpolation": resize or "bilinear"}
+    if shorter_side is not None:
+        said |= {"resize": "shorter_side", "resize_to": shorter_side}
+    return PreprocessSpec.from_dict({"height": size[0], "width": size[1], **said})
 
 
 def _write(
@@ -131,8 +138,7 @@ def _write(
     pictures = odd_images(drawn(64, spec.height, spec.width))
     parity = check_parity(network, onnx, pictures, info, fitted)
     info, golden = _tested(info, onnx, spec, settled)
-    gate = None if settled is None else settled.decisions.gate
-    arrays = None if gate is None else gate[0].arrays()
+    arrays = None if settled is None else settled.decisions.gate_arrays()
     write_bundle(out, info, onnx, golden, _cards(source, info, work), ood=arrays)
     return {
         "out": str(out),
@@ -197,16 +203,10 @@ def _info(
         check_head(network.head)
     except ConfigError as error:
         reason = error.problem
-    found: Mapping[str, Any] = {}
-    fitted = _identity(network)
-    if settled is not None:
-        decisions, fitted = settled.decisions, settled.decisions.calibration
-        found = {
-            "conformal": decisions.conformal,
-            "quality": decisions.quality,
-            "ood": None if decisions.gate is None else decisions.gate[1],
-        }
-    point = OperatingPoint(confidence=CONFIDENCE, chosen="default")
+    plain: dict[str, Any] = {
+        "calibration": Calibration.of(_identity(network)),
+        "operating_point": OperatingPoint(confidence=CONFIDENCE, chosen="default"),
+    }
     info = BundleInfo(
         name=source.stem,
         version="1",
@@ -215,8 +215,6 @@ def _info(
         classes=tuple(classes),
         multilabel=network.multilabel,
         preprocess=Preprocess.of(spec),
-        calibration=Calibration.of(fitted),
-        operating_point=point if settled is None else settled.decisions.operating_point,
         data=DataFingerprint(
             images=settled.images if settled else 0,
             groups=settled.groups if settled else None,
@@ -225,7 +223,7 @@ def _info(
         ),
         versions=versions(),
         tensors=Tensors(heatmap=None if reason else "heatmap"),
-        **found,
+        **(plain if settled is None else settled.decisions.fields()),
     )
     return info, reason
 
@@ -234,10 +232,8 @@ def _tested(
     info: BundleInfo, onnx: bytes, spec: PreprocessSpec, settled: Settled | None
 ) -> tuple[BundleInfo, dict[str, np.ndarray[Any, Any]]]:
     """The self-test's pictures with their answers, and the strength of the heat map."""
-    golden = golden_inputs(spec)
     session = Session(onnx, info.tensors)
-    images = golden["image"].astype(np.uint8, copy=False)
-    (golden["probabilities"],) = session.run(images, [info.tensors.probabilities])
+    golden = with_answers(golden_inputs(spec), session)
     if settled is not None and info.tensors.heatmap:
         scale = heatmap_scale(session, info, settled.val)
         info = info.model_copy(update={"heatmap": Heatmap(scale=scale)})

@@ -8,19 +8,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from overread.errors import ConfigError, did_you_mean
+from overread.errors import ConfigError
+from overread.train.foreign import check_outputs, mixing, scale_of
 from overread.train.keras_file import KerasLayer, read_keras
 from overread.train.keras_layers import TRAINING_ONLY, Flow, map_layer
 from overread.train.models import Classifier
 from overread.train.networks import split_at_last_conv
-from overread.train.schema import NORMALISE, MeanStd
-
-# Luma (ITU-R 601), by which Pillow, and so Keras, turns colour into grey.
-GREY = ((0.299, 0.587, 0.114),)
-REVERSED = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
-PIXELS = {name: NORMALISE[name] for name in ("zero_one", "minus_one_one", "imagenet", "caffe")} | {
-    "raw": MeanStd(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
-}
+from overread.train.schema import MeanStd
 
 
 def keras_classifier(
@@ -43,8 +37,7 @@ def keras_classifier(
             f"takes images of {channels} channels", where=path, hint="Grey (1) or colour (3)."
         )
     statistics, rest = _scaling(layers, pixels, path)
-    modules: list[nn.Module] = [mixed(REVERSED)] if pixels == "caffe" else []
-    modules += [mixed(GREY)] if channels == 1 else []
+    modules = mixing(pixels, channels)
     flow = Flow((channels, height, width))
     for layer in rest:
         built, flow = map_layer(layer, flow)
@@ -69,15 +62,7 @@ def _scaling(
     layers = [layer for layer in layers if layer.kind not in TRAINING_ONLY]
     first = layers[0] if layers else None
     if first is None or first.kind not in {"Rescaling", "Normalization"}:
-        if pixels is None:
-            raise ConfigError(
-                "does not say how pixels are scaled before they come to the network",
-                where=path,
-                hint=f"Say it with --pixels: {', '.join(PIXELS)}.",
-            )
-        if pixels not in PIXELS:
-            raise ConfigError(f"pixels are '{pixels}'", hint=did_you_mean(pixels, PIXELS))
-        return PIXELS[pixels], layers
+        return scale_of(pixels, path), layers
     if pixels not in {None, "raw"}:
         raise ConfigError(
             f"scales its pixels itself (layer '{first.name}')",
@@ -112,13 +97,6 @@ def _affine(layer: KerasLayer) -> tuple[list[float], list[float]]:
     return triples[0], triples[1]
 
 
-def mixed(rows: Sequence[Sequence[float]]) -> nn.Conv2d:
-    """Channels as weighted sums of red, green and blue, pixel by pixel."""
-    conv = nn.Conv2d(3, len(rows), 1, bias=False)
-    conv.weight = nn.Parameter(torch.tensor(rows)[:, :, None, None])
-    return conv
-
-
 def _take_output(modules: list[nn.Module], flow: Flow, classes: int, path: Path) -> bool:
     """Take the last activation off, so that logits remain; whether they are of several labels."""
     ends = isinstance(modules[-1], nn.Softmax | nn.Sigmoid) if modules else False
@@ -126,12 +104,7 @@ def _take_output(modules: list[nn.Module], flow: Flow, classes: int, path: Path)
     units = flow.shape[0]
     if not modules or len(flow.shape) != 1 or not isinstance(modules[-1], nn.Linear):
         raise ConfigError("does not end in a dense layer", where=path)
-    if units != classes and (units, classes) != (1, 2):
-        raise ConfigError(
-            f"gives {units} values for {classes} classes",
-            where=path,
-            hint="Name the classes in the order of its outputs: --classes a,b,c.",
-        )
+    check_outputs(units, classes, path)
     if units == 1 and isinstance(last, nn.Softmax):
         raise ConfigError("has a softmax over one unit, which is always 1", where=path)
     return isinstance(last, nn.Sigmoid) and units > 1

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from overread.errors import ConfigError
+from overread.train.foreign import linear_layer
 
 aten = torch.ops.aten
 LAST = [0, 2, 3, 1]  # the order that puts channels last
@@ -100,10 +101,7 @@ def _weight(program: fx.GraphModule, value: Any) -> Tensor | None:
 def _dense(weight: Tensor | None, bias: Tensor | None) -> list[nn.Module] | None:
     if weight is None or weight.ndim != 2:
         return None
-    layer = nn.Linear(weight.shape[1], weight.shape[0])
-    bias = torch.zeros(len(weight)) if bias is None else bias
-    layer.load_state_dict({"weight": weight, "bias": bias})
-    return [layer]
+    return [linear_layer(weight, bias)]
 
 
 def _linear(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, fx, nn
 
-from overread.errors import ConfigError, did_you_mean
-from overread.train.keras_network import GREY, PIXELS, REVERSED, mixed
+from overread.errors import ConfigError
+from overread.train.foreign import check_outputs, mixing, scale_of
 from overread.train.models import Classifier
 from overread.train.program_file import image_size, module_of, read_program
 from overread.train.program_head import cut_at_last_map
@@ -36,28 +36,17 @@ def program_classifier(
         ConfigError: an operation that no head may have, by name; classes that do not fit the
             output; `pixels` missing or unknown; a network that answers otherwise when cut.
     """
-    if pixels not in PIXELS:
-        raise ConfigError(
-            "does not say how pixels are scaled before they come to the network"
-            if pixels is None
-            else f"pixels are '{pixels}'",
-            where=path,
-            hint=f"Say it with --pixels: {', '.join(PIXELS)}."
-            if pixels is None
-            else did_you_mean(pixels, PIXELS),
-        )
+    statistics = scale_of(pixels, path)
     program = read_program(path, size)
     channels, height, width = image_size(program, path)
     last, head = cut_at_last_map(program, path)
     activation = _take_output(head, len(classes), path)
-    mixing = [mixed(REVERSED)] if pixels == "caffe" else []
-    mixing += [mixed(GREY)] if channels == 1 else []
     network = Classifier(
-        nn.Sequential(*mixing, module_of(program, last)),
+        nn.Sequential(*mixing(pixels, channels), module_of(program, last)),
         nn.Sequential(*head),
-        PIXELS[pixels],
+        statistics,
         n_classes=len(classes),
-        multilabel=isinstance(activation, nn.Sigmoid) and len(classes) > 1 and _units(head) > 1,
+        multilabel=isinstance(activation, nn.Sigmoid) and _units(head) > 1,
         channels=int(last.meta["val"].shape[1]),
     )
     network.eval().requires_grad_(False)
@@ -77,12 +66,7 @@ def _take_output(head: list[nn.Module], classes: int, path: Path) -> nn.Module:
     units = _units(head)
     if not units:
         raise ConfigError("does not end in a linear layer", where=path)
-    if units != classes and (units, classes) != (1, 2):
-        raise ConfigError(
-            f"gives {units} values for {classes} classes",
-            where=path,
-            hint="Name the classes in the order of its outputs: --classes a,b,c.",
-        )
+    check_outputs(units, classes, path)
     return last
 
 
@@ -94,14 +78,14 @@ def _check_same(
     path: Path,
 ) -> None:
     """Raise ConfigError unless the cut network answers as the program, in batches of any size."""
-    mixing, features = network.features[:-1], network.features[-1]  # type: ignore[index]
+    front, features = network.features[:-1], network.features[-1]  # type: ignore[index]
     given = next(node for node in program.graph.nodes if node.op == "placeholder")
     batch = given.meta["val"].shape[0]
     count = batch if isinstance(batch, int) else 2
     generator = torch.Generator().manual_seed(0)
     pictures = torch.randint(0, 256, (count + 1, 3, *size), generator=generator).to(torch.uint8)
     with torch.no_grad():
-        images = mixing(network.normalise(pictures[:count]))
+        images = front(network.normalise(pictures[:count]))
         found = program(images)
         expected = found if isinstance(found, Tensor) else found[0]
         difference = float((activation(network.head(features(images))) - expected).abs().max())

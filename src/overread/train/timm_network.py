@@ -10,6 +10,7 @@ from torch import nn
 
 from overread.errors import ConfigError
 from overread.images.preprocess import PreprocessSpec
+from overread.train.foreign import check_outputs, linear_layer
 from overread.train.models import Classifier
 from overread.train.networks import check_timm_name, timm_features
 from overread.train.schema import MeanStd
@@ -67,13 +68,5 @@ def _output(tensors: dict[str, torch.Tensor], classes: int, path: Path) -> nn.Li
             hint="Train one on them: overread train DATA --weights FILE.",
         )
     weight = tensors[f"{name}.weight"].flatten(1)
-    if len(weight) != classes and (len(weight), classes) != (1, 2):
-        raise ConfigError(
-            f"gives {len(weight)} values for {classes} classes",
-            where=path,
-            hint="Name the classes in the order of its outputs: --classes a,b,c.",
-        )
-    linear = nn.Linear(weight.shape[1], len(weight))
-    bias = tensors.get(f"{name}.bias", torch.zeros(len(weight)))
-    linear.load_state_dict({"weight": weight, "bias": bias})
-    return linear.requires_grad_(False)
+    check_outputs(len(weight), classes, path)
+    return linear_layer(weight, tensors.get(f"{name}.bias")).requires_grad_(False)

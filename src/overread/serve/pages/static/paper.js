@@ -40,7 +40,7 @@ function frame(sheet, { model, name, found, date }, number, count) {
   const foot = PAGE.height - 50;
   sheet.box(sheet.left, foot, sheet.width, 0.75, LINE);
   sheet.line(t("app.notice"), sheet.left, foot + 15, { size: 9, bold: true });
-  const made = list([nameOf(model), `SHA-256 ${found.model.sha256.slice(0, 16)}…`]);
+  const made = list([nameOf(model), `SHA-256 ${found.model.sha256.slice(0, 16)}`]);
   sheet.line(made, sheet.left, foot + 28, { size: 8, colour: SOFT });
   sheet.line(t("paper.page", { number, count }), right, foot + 28, { size: 8, colour: SOFT, right: true });
 }

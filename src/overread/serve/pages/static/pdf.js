@@ -32,16 +32,18 @@ export function pdf(pages, { title, language, date }) {
 
 // The page, its content, its picture.
 function objects({ jpeg, width, height, words }, number) {
-  const picture = `q ${A4[0]} 0 0 ${A4[1]} 0 0 cm /Page Do Q\n`;
+  const content = `q ${A4[0]} 0 0 ${A4[1]} 0 0 cm /Page Do Q\n` + words.map(hidden).join("");
+  // Named only where it is used: some readers offer to fetch what they lack of it.
+  const wide = content.includes("/Wide ") ? " /Wide 5 0 R" : "";
   const image =
     `/Type /XObject /Subtype /Image /Width ${width} /Height ${height} ` +
     "/ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter /DCTDecode";
   return [
     whole(
       `<< /Type /Page /Parent 2 0 R /Contents ${number + 1} 0 R /Resources << ` +
-        `/XObject << /Page ${number + 2} 0 R >> /Font << /Latin 4 0 R /Wide 5 0 R >> >> >>`,
+        `/XObject << /Page ${number + 2} 0 R >> /Font << /Latin 4 0 R${wide} >> >> >>`,
     ),
-    stream("", bytes(picture + words.map(hidden).join(""))),
+    stream("", bytes(content)),
     stream(image, jpeg),
   ];
 }

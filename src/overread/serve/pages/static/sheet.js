@@ -83,7 +83,7 @@ export class Sheet {
     const from = right ? x - width : x;
     this.pen.fillStyle = colour;
     this.pen.fillText(text, from, y);
-    this.pages.at(-1).words.push({ text, x: from, y, size, width });
+    if (text) this.pages.at(-1).words.push({ text, x: from, y, size, width });
     return width;
   }
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from postgres_server import Server, newest, running
 
@@ -20,8 +23,13 @@ REALDATA = Path(os.environ.get("OVERREAD_REALDATA", PROJECT.parent / "shared" / 
 KEPT_THREADS = ("pin_memory", "asyncio_", "AnyIO", "ThreadPoolExecutor", "pydevd", "Tqdm", "tqdm")
 
 
-# How long one example takes says how busy the machine is, not whether the code is right.
-settings.register_profile("overread", deadline=None)
+# How long one example takes says how busy the machine is, not whether the code is right; and an
+# example drawn by chance must not stop a change that has nothing to do with it. To look for new
+# ones: `--hypothesis-profile=explore`.
+settings.register_profile(
+    "explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("overread", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("overread")
 
 
@@ -48,6 +56,25 @@ def postgres() -> Iterator[Server]:
     pytest.importorskip("psycopg", reason="no driver for PostgreSQL: overread[postgres]")
     with running(programs) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a small `overread demo` leaves, made once for all workers: to be read, or copied."""
+    pytest.importorskip("torch")
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    run, made = base / "demo-run", base / "demo-run.made"
+    command = [sys.executable, "-m", "overread", "demo", "--out", str(run)]
+    command += ["--patients", "40", "--no-page"]
+    with (base / "demo-run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            home = {**os.environ, "OVERREAD_HOME": str(base / "demo-home")}
+            done = subprocess.run(command, capture_output=True, text=True, env=home)
+            assert done.returncode == 0, done.stderr
+            made.touch()
+    return run
 
 
 @pytest.fixture(autouse=True)

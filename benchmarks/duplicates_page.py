@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -143,17 +144,19 @@ def _cost(results: dict[str, Any]) -> list[str]:
         ["images of 512 x 512", "CPU s (user + system)", "ms an image", "wall s", "peak MB",
          "load average", "recall / precision"], rows)]  # fmt: skip
     rows = [
-        [r["images"], f"{r['cpu_s']:.1f}", f"{1e3 * r['cpu_s'] / r['images']:.2f}",
-         f"{r['peak_MB']:.0f}", f"{r['candidates_per_image']:.2f}", f"{r['copies_among_them']:.3f}"]
+        [f"{r['images']:,}", f"{r['cpu_s']:.1f}", f"{_per_n_log_n(r):.1f}", f"{r['peak_MB']:.0f}",
+         f"{r['candidates_per_image']:.2f}", f"{r['copies_among_them']:.3f}",
+         f"{r['load_average']:.0f}"]
         for r in search
     ]  # fmt: skip
     columns = [
-        "images",
+        "images n",
         "CPU s",
-        "ms an image",
+        "CPU µs / (n log2 n)",
         "peak MB",
         "candidates an image",
         "copies among them",
+        "load average",
     ]
     return [
         *text,
@@ -161,8 +164,26 @@ def _cost(results: dict[str, Any]) -> list[str]:
         "The search for candidates alone, 96 made-up features an image (the descriptions lie on "
         "disk,\nas in a real audit):\n",
         _table(columns, rows),
+        *_growth(search),
         *_look_alikes(results),
         *(_audit(r) for k, r in sorted(results.items()) if k.startswith("audit-")),
+    ]
+
+
+def _per_n_log_n(r: dict[str, Any]) -> float:
+    return 1e6 * r["cpu_s"] / (r["images"] * math.log2(r["images"]))
+
+
+def _growth(search: list[dict[str, Any]]) -> list[str]:
+    """Whether the cost of the largest search is below what n log n makes of the smallest."""
+    if len(search) < 2:
+        return []
+    small, large = search[0], search[-1]
+    times = large["cpu_s"] / small["cpu_s"]
+    expected = times * _per_n_log_n(small) / _per_n_log_n(large)
+    return [
+        f"From {small['images']:,} to {large['images']:,} images the CPU time grows "
+        f"{times:.0f} times; n log n grows {expected:.0f} times.\n"
     ]
 
 

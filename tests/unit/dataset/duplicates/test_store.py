@@ -120,6 +120,32 @@ def test_interrupted_run_goes_on(
     assert [(pair.a, pair.b) for pair in found] == [(0, 6)]
 
 
+def test_a_comparison_that_was_interrupted_goes_on(
+    tmp_path: Path, pictures: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "BATCH", 1)
+    judge, seen = compare.judge, []
+
+    def stopping(*given: Any) -> Any:
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(given)
+        return judge(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compare, "judge", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            find_copies(Loader(pictures), 7, keys=KEYS, cache=tmp_path, workers=1)
+    made = counted(monkeypatch)
+    later = Loader(pictures)
+    found = find_copies(later, 7, keys=KEYS, cache=tmp_path)
+    assert [(pair.a, pair.b) for pair in found] == [(0, 6)]
+    assert later.asked == []
+    before, after = ({(a["key"], b["key"], str(how)) for a, b, how, *_ in x} for x in (seen, made))
+    assert len(before) == 2
+    assert after and not before & after
+
+
 def test_equal_files_are_loaded_once(tmp_path: Path, pictures: list[NDArray[np.uint8]]) -> None:
     loader = Loader(pictures)
     found = find_copies(loader, 3, keys=[KEYS[0], KEYS[1], KEYS[0]], cache=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import random
 import subprocess
@@ -83,12 +84,21 @@ def fixed_seed() -> None:
     np.random.seed(0)
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Names of folders that do not exist yet. (`mktemp` would look through thousands each time.)"""
+    base = tmp_path_factory.mktemp("homes")
+    return (base / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def overread_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def overread_home(homes: Iterator[Path]) -> Iterator[None]:
     """Counters kept per user (looks at a test set) go to a scratch folder, not to the home."""
+    home = next(homes)
+    home.mkdir()
     # Not the fixture `monkeypatch`: it would then be undone after `no_trace` has looked.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OVERREAD_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("OVERREAD_HOME", str(home))
         yield
 
 

@@ -1,7 +1,11 @@
-"""Paired differences and prediction sets keep their promises over many simulated data sets."""
+"""Paired differences and prediction sets keep their promises over many simulated data sets.
+
+`OVERREAD_SIMULATIONS=2000` draws more pairs of models.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +20,7 @@ from overread.evaluate.predictions import PredictionTable, decide
 pytestmark = [pytest.mark.statistical, pytest.mark.slow]
 
 CLASSES = ("no", "yes")
+SIMULATIONS = int(os.environ.get("OVERREAD_SIMULATIONS", "250"))
 
 
 def two_models(
@@ -51,14 +56,14 @@ def test_paired_differences_cover_the_truth(shifts: tuple[float, float]) -> None
         "accuracy": norm.cdf(shifts[0]) - norm.cdf(shifts[1]),
         "macro_auroc": norm.cdf(np.sqrt(2) * shifts[0]) - norm.cdf(np.sqrt(2) * shifts[1]),
     }
-    held, simulations = dict.fromkeys(truth, 0), 400
-    for seed in range(simulations):
+    held = dict.fromkeys(truth, 0)
+    for seed in range(SIMULATIONS):
         a, b = two_models(rng, 156, shifts)
         rows = compare([a], [b], resamples=200, seed=seed)["metrics"]
         for name, value in truth.items():
             low, high = rows[name]["difference"]["ci95"]
             held[name] += low <= value <= high
-    coverage = {name: count / simulations for name, count in held.items()}
+    coverage = {name: count / SIMULATIONS for name, count in held.items()}
     assert all(0.92 <= value <= 0.98 for value in coverage.values()), coverage
 
 

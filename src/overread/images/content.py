@@ -57,7 +57,7 @@ def load_bytes(source: Path | bytes, limits: Limits) -> bytes:
         return source
     try:
         with Path(source).open("rb") as stream:
-            return stream.read(limits.max_bytes)
+            return stream.read(size)
     except OSError as error:
         raise ImageRefused(f"cannot be read ({error.strerror})") from None
 

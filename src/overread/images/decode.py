@@ -40,7 +40,7 @@ def read_image(
     limits: Limits = DEFAULT_LIMITS,
     reduce_to: tuple[int, int] | None = None,
 ) -> DecodedImage:
-    """Decode a picture to upright (height, width, 3) uint8 RGB, with its facts.
+    """Decode a picture to upright 8-bit RGB, with its facts.
 
     16-bit samples keep their high byte; transparent pixels are laid on black; EXIF orientation is
     applied once. `frame` (from 0) chooses one of several: TIFF and DICOM with several are refused

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
@@ -70,16 +71,16 @@ def read_dicom(data: bytes, *, frame: int | None, limits: Limits) -> DecodedImag
         )
     stored = _stored_values(dataset, facts, chosen)
     if facts.mode in COLOUR:
-        pixels = _high_byte(stored, facts.bits)
+        picture = Image.fromarray(_high_byte(stored, facts.bits))
     elif facts.mode in PALETTE:
         bits = int(dataset.RedPaletteColorLookupTableDescriptor[2])
-        pixels = _high_byte(apply_color_lut(stored, dataset)[..., :3], bits)
+        picture = Image.fromarray(_high_byte(apply_color_lut(stored, dataset)[..., :3], bits))
     else:
         grey = grey_levels(stored, _with_frame_groups(dataset, chosen), facts.bits)
         if facts.mode == "MONOCHROME1":
             grey = 255 - grey
-        pixels = np.repeat(grey[:, :, None], 3, axis=2)
-    return DecodedImage(np.ascontiguousarray(pixels), facts)
+        picture = Image.fromarray(grey).convert("RGB")
+    return DecodedImage(picture, facts)
 
 
 def _dataset(data: bytes, *, header_only: bool = False) -> Dataset:

@@ -7,9 +7,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from overread.errors import ImageRefused
 
@@ -47,15 +49,20 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """`pixels`: (height, width, 3) uint8 RGB. Smaller than the facts say if read reduced.
+    """`picture`: upright, mode RGB, without metadata. Smaller than the facts say if read reduced.
 
     A reduced picture whose sides do not divide evenly has a last row or column that reaches past
     the edge; `box` (left, top, right, bottom, in its pixels) is what the whole picture covers.
     """
 
-    pixels: NDArray[np.uint8]
+    picture: Image.Image
     facts: ImageFacts
     box: tuple[float, float, float, float] | None = None
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8 RGB: a copy, made when first asked for."""
+        return np.array(self.picture)
 
 
 def check_size(width: int, height: int, limits: Limits) -> None:

@@ -135,21 +135,19 @@ def preprocess(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.ui
             where="preprocess",
             hint="Decode with overread.images.decode.read_image.",
         )
-    height, width = pixels.shape[:2]
-    return _resize(pixels, spec, (height, width), (0, 0, width, height))
+    return _resize(Image.fromarray(pixels), spec, pixels.shape[:2], None)
 
 
 def _resize(
-    pixels: NDArray[np.uint8],
+    image: Image.Image,
     spec: PreprocessSpec,
     size: tuple[int, int],
-    box: tuple[float, float, float, float],
+    box: tuple[float, float, float, float] | None,
 ) -> NDArray[np.uint8]:
-    """Resize a picture of `size` (height, width) that covers `box` of `pixels`, and crop."""
+    """Resize a picture of `size` (height, width) that covers `box` or all of `image`, and crop."""
     used = spec.used(*size)
     high, wide = spec.resized(*used)
-    image = Image.fromarray(pixels)
-    part = _centre_box(size, used, box, image.size)
+    part = _centre_box(size, used, box or (0, 0, *image.size), image.size)
     if (wide, high) != image.size or part != (0, 0, wide, high):
         image = image.resize((wide, high), FILTERS[spec.interpolation], box=part)
     if (wide, high) != (spec.width, spec.height):
@@ -181,10 +179,9 @@ def load_preprocessed(
 ) -> tuple[NDArray[np.uint8], DecodedImage]:
     """Decode and preprocess one picture; also the decoded one, which may be reduced."""
     decoded = read_image(source, frame=frame, limits=limits, reduce_to=_reduce_to(spec))
-    if decoded.box is None:
-        return preprocess(decoded.pixels, spec), decoded
-    size = decoded.facts.height, decoded.facts.width
-    return _resize(decoded.pixels, spec, size, decoded.box), decoded
+    full = decoded.picture if decoded.box is None else decoded.facts
+    size = full.height, full.width
+    return _resize(decoded.picture, spec, size, decoded.box), decoded
 
 
 def _reduce_to(spec: PreprocessSpec) -> tuple[int, int] | None:

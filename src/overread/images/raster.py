@@ -177,15 +177,15 @@ def _reduce(
     return left, top, left + wide - across, top + high - down
 
 
-def to_rgb(image: Image.Image, deep: DeepRange | None) -> NDArray[np.uint8]:
-    """(height, width, 3) uint8. Colour profiles are not applied; CMYK is converted plainly."""
+def to_rgb(image: Image.Image, deep: DeepRange | None) -> Image.Image:
+    """Mode RGB, no metadata. Colour profiles are not applied; CMYK is converted plainly."""
     if deep is not None:
         values = np.asarray(image)
         grey = deep.to_grey(values)
         key = image.info.get("transparency")
         if isinstance(key, int):
             grey[values == key] = BACKGROUND[0]
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return Image.fromarray(grey).convert("RGB")
     if image.mode in REFUSED_MODES:
         raise ImageRefused(
             f"has the colour mode {image.mode}, which has no plain conversion to RGB",
@@ -194,7 +194,10 @@ def to_rgb(image: Image.Image, deep: DeepRange | None) -> NDArray[np.uint8]:
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, BACKGROUND), layer)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    image.info.clear()  # what is saved from it must not carry a comment or EXIF along
+    return image
 
 
 @dataclass(frozen=True)

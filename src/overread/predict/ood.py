@@ -23,6 +23,8 @@ from overread.predict.pixels import describe_pixels
 View = Literal["features", "pixels"]
 Floats = NDArray[np.float32]
 
+FEW = 32  # rows
+
 
 @dataclass(frozen=True)
 class Mahalanobis:
@@ -40,7 +42,7 @@ class Mahalanobis:
 
     def distance(self, x: Floats) -> Floats:
         z = (x - self.mean) / self.deviation
-        inside = z @ self.axes
+        inside = _times(z, self.axes)
         outside = np.maximum((z * z).sum(1) - (inside * inside).sum(1), 0.0)
         return np.asarray(np.sqrt((inside**2 / self.variances).sum(1) + outside / self.rest))
 
@@ -57,13 +59,21 @@ class Neighbours:
 
     def distance(self, x: Floats) -> Floats:
         a = scaled(x, self.mean, self.deviation)
-        squares = (a * a).sum(1)[:, None] + self._lengths - 2.0 * (a @ self.references.T)
+        squares = (a * a).sum(1)[:, None] + self._lengths - 2.0 * _times(a, self.references.T)
         place = min(int(self.k), len(self.references)) - 1
         return np.asarray(np.sqrt(np.maximum(np.partition(squares, place, axis=1)[:, place], 0.0)))
 
     @cached_property
     def _lengths(self) -> Floats:
         return np.asarray((self.references * self.references).sum(1))
+
+
+def _times(x: Floats, matrix: Floats) -> Floats:
+    """`x @ matrix`. For the few rows of a prediction without BLAS, whose threads would stay awake
+    for 30 ms after it, on cores that the network needs."""
+    if len(x) > FEW:
+        return np.asarray(x @ matrix)
+    return np.asarray(np.einsum("nd,dk->nk", x, matrix))
 
 
 def scaled(x: Floats, mean: Floats, deviation: Floats) -> Floats:

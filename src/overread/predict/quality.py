@@ -116,14 +116,16 @@ def fit_limits(measured: list[Quality], *, min_side: int = 32) -> QualityLimits:
 
 
 def _laplacian_variance(grey: NDArray[np.uint8]) -> float:
-    if min(grey.shape) < 3:
+    height, width = grey.shape
+    if min(height, width) < 3:
         return 0.0
-    wide = grey.astype(np.int16)
-    edges = 4 * wide[1:-1, 1:-1]
-    edges -= wide[:-2, 1:-1]
-    edges -= wide[2:, 1:-1]
-    edges -= wide[1:-1, :-2]
-    edges -= wide[1:-1, 2:]
-    flat = edges.ravel().astype(np.float32)
+    # In one row from end to end, which is faster; what wraps around an edge is left out after.
+    row = grey.ravel().astype(np.int16)
+    edges = 4 * row[width:-width]
+    edges -= row[: -2 * width]
+    edges -= row[2 * width :]
+    edges -= row[width - 1 : -width - 1]
+    edges -= row[width + 1 : 1 - width]
+    flat = edges.reshape(-1, width)[:, 1:-1].astype(np.float32).ravel()
     mean = float(flat.mean())
     return float(flat @ flat) / flat.size - mean * mean

@@ -24,6 +24,7 @@ from overread.images.headers import (
     jpeg_scans,
     jpeg_shape,
     rle_bytes,
+    scan_marks,
     webp_size,
 )
 
@@ -347,3 +348,9 @@ def test_what_is_no_image_is_described(data: bytes, words: str) -> None:
     assert describe(data).startswith(words)
     with pytest.raises(ImageRefused, match="not an image"):
         image_format(data)
+
+
+@given(st.lists(st.sampled_from([b"\xff", b"\xda", b"\xff\xda", b"\x00"]), min_size=3))
+def test_marks_of_a_scan_are_counted_at_any_place(parts: list[bytes]) -> None:
+    data = b"".join(parts)
+    assert scan_marks(data) == data.count(b"\xff\xda")

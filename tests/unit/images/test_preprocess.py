@@ -7,11 +7,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from overread.errors import ConfigError, ImageRefused
-from overread.images.decode import Limits
+from overread.images.decode import Limits, read_image
 from overread.images.preprocess import PreprocessSpec, load_preprocessed, preprocess
 
 
@@ -253,6 +256,108 @@ def test_load_refuses_as_reading_does(tmp_path: Path) -> None:
         load_preprocessed(tmp_path / "none.jpg", spec)
     with pytest.raises(ImageRefused, match="9 x 9"):
         load_preprocessed(jpeg(np.zeros((9, 9, 3), np.uint8)), spec, limits=Limits(max_pixels=80))
+
+
+def encoded(image: Image.Image, name: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, name, **options)
+    return stream.getvalue()
+
+
+def dicom(values: np.ndarray, photometric: str) -> bytes:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
+    dataset.Rows, dataset.Columns = values.shape[:2]
+    dataset.SamplesPerPixel = 3 if values.ndim == 3 else 1
+    dataset.PlanarConfiguration = 0
+    dataset.PhotometricInterpretation = photometric
+    bits = 8 * values.itemsize
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+    dataset.PixelRepresentation, dataset.PixelData = 0, values.tobytes()
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def files(noise: np.ndarray) -> dict[str, bytes]:
+    """`noise` in every mode and depth that there is a way for."""
+    colour = Image.fromarray(noise)
+    deep = noise[..., 0].astype(np.uint16) * 251
+    heif = io.BytesIO()
+    pillow_heif.from_pillow(colour).save(heif, quality=90)
+    made = {f"{mode} PNG": encoded(colour.convert(mode), "PNG") for mode in ("1", "L", "P", "LA")}
+    made |= {f"{m} JPEG": encoded(colour.convert(m), "JPEG") for m in ("L", "RGB", "CMYK")}
+    for turn in range(2, 9):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        made[f"turn {turn}"] = encoded(colour, "JPEG", exif=exif)
+        made[f"turn {turn} PNG"] = encoded(colour, "PNG", exif=exif)
+    return made | {
+        "RGBA PNG": encoded(Image.fromarray(np.dstack([noise, noise[..., 0]])), "PNG"),
+        "keyed PNG": encoded(colour, "PNG", transparency=tuple(noise[0, 0].tolist())),
+        "16-bit PNG": encoded(Image.fromarray(deep), "PNG"),
+        "16-bit TIFF": encoded(Image.fromarray(deep), "TIFF"),
+        "CMYK TIFF": encoded(colour.convert("CMYK"), "TIFF"),
+        "GIF": encoded(colour, "GIF"),
+        "WebP": encoded(colour, "WEBP", quality=90),
+        "HEIF": heif.getvalue(),
+        "DICOM grey": dicom(deep, "MONOCHROME2"),
+        "DICOM inverted": dicom(deep, "MONOCHROME1"),
+        "DICOM colour": dicom(noise, "RGB"),
+    }
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+def test_what_is_resized_is_what_a_caller_sees(noise: np.ndarray, interpolation: str) -> None:
+    """Bit by bit, for every mode: no array is made on the way, so none may differ from it."""
+    for resize in ("squash", "shorter_side"):
+        spec = PreprocessSpec(64, 50, resize=resize, interpolation=interpolation, reduce=False)
+        for name, data in files(noise).items():
+            small, decoded = load_preprocessed(data, spec)
+            assert "pixels" not in vars(decoded), name
+            assert decoded.picture.mode == "RGB"
+            shape = decoded.facts.height, decoded.facts.width, 3
+            assert decoded.pixels.shape == shape, name
+            assert np.array_equal(small, preprocess(decoded.pixels, spec)), name
+            assert small.flags.writeable
+            assert decoded.pixels is decoded.pixels  # made once
+            assert np.array_equal(decoded.pixels, read_image(data).pixels), name
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("turn", [1, 3, 6])
+def test_a_reduced_picture_is_resized_from_its_box(mode: str, turn: int) -> None:
+    y, x = np.mgrid[0:403, 0:517]
+    waves = np.stack([x % 256, y % 256, (x + y) % 256], axis=2).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    data = encoded(Image.fromarray(waves).convert(mode), "JPEG", exif=exif)
+    small, decoded = load_preprocessed(data, PreprocessSpec(40, 48))
+    assert decoded.box is not None
+    whole = Image.fromarray(decoded.pixels)
+    direct = whole.resize((48, 40), Image.Resampling.BILINEAR, box=decoded.box)
+    assert np.array_equal(small, np.asarray(direct))
+
+
+def test_a_decoded_picture_carries_no_metadata(noise: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "Mustermann"
+    colour, mark = Image.fromarray(noise), b"Mustermann"
+    heif = io.BytesIO()
+    pillow_heif.from_pillow(colour).save(heif, exif=exif.tobytes())
+    marked = [
+        encoded(colour, "JPEG", comment="Mustermann", icc_profile=mark, exif=exif),
+        encoded(colour.convert("L"), "JPEG", comment="Mustermann", icc_profile=mark),
+        encoded(colour, "PNG", icc_profile=mark, exif=exif),
+        heif.getvalue(),
+    ]
+    for data in marked:
+        picture = read_image(data).picture
+        assert picture.info == {}
+        for name in ("JPEG", "PNG", "WEBP"):
+            assert mark not in encoded(picture, name)
 
 
 @pytest.mark.torch

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from overread.errors import BundleError
-from overread.predict.ood import Detector, Gate, Mahalanobis, Neighbours, joined
+from overread.predict.ood import FEW, Detector, Gate, Mahalanobis, Neighbours, joined
 from overread.predict.ood_fit import (
     AXES,
     Outliers,
@@ -167,6 +169,65 @@ def test_pixel_statistics_tell_colour_texture_and_place() -> None:
     moved = np.roll(grey // 8 + np.linspace(0, 200, 64).astype(np.uint8)[:, None, None], 32, 1)
     assert np.abs(describe_pixels(moved)[0] - plain).max() > 0.3
     assert describe_pixels(np.zeros((1, 64, 64, 3), np.uint8))[0][7] == 1.0
+
+
+def described(image: np.ndarray) -> np.ndarray:
+    """The description as its docstring states it, in 64 bits."""
+    height, width = (side // 2 * 2 for side in image.shape[:2])
+    small = image[:height, :width].astype(float).reshape(height // 2, 2, width // 2, 2, 3)
+    red, green, blue = small.mean((1, 3)).transpose(2, 0, 1)
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue
+    found = [c.mean() / 255 for c in (red, green, blue)]
+    for c in (red - green, green - blue):
+        found += [np.log1p(np.abs(c).mean() / 2), np.log1p(c.std() / 2)]
+    found += np.sqrt(np.histogram(grey, 16, (0, 256))[0] / grey.size).tolist()
+    rows, columns = grey.shape[0] // 4, grey.shape[1] // 4
+    blocks = [
+        grey[y * rows : (y + 1) * rows, x * columns : (x + 1) * columns]
+        for y in range(4)
+        for x in range(4)
+    ]
+    for scale in range(4):
+        if scale:
+            high, wide = grey.shape[0] // 2, grey.shape[1] // 2
+            grey = grey[: 2 * high, : 2 * wide].reshape(high, 2, wide, 2).mean((1, 3))
+        found += [np.log(np.abs(np.diff(grey, axis=axis)).mean() + 0.25) for axis in (0, 1)]
+    found += [block.mean() / 128 for block in blocks]
+    return np.array(found + [np.log1p(block.std()) / 2 for block in blocks])
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (35, 77), (224, 224), (301, 64)])
+def test_pixel_statistics_are_those_of_their_definition(shape: tuple[int, int]) -> None:
+    noise = RNG.integers(0, 256, (*shape, 3), np.uint8)
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
+    smooth = np.stack([60 + y % 150, 200 - x % 130, (x + y) % 256], -1).astype(np.uint8)
+    found = describe_pixels(np.stack([noise, smooth]))
+    np.testing.assert_allclose(found, [described(noise), described(smooth)], atol=2e-4)
+
+
+# Cost
+
+
+def test_few_rows_and_many_have_the_same_distances() -> None:
+    known, new = normal(300, 200), normal(FEW + 8, 200, 1)
+    nearest = Neighbours(known.mean(0), known.std(0), known, np.asarray(5, np.float32))
+    for model in (fit_mahalanobis(known), nearest):
+        together = model.distance(new)
+        one_by_one = np.concatenate([model.distance(row[None]) for row in new])
+        np.testing.assert_allclose(one_by_one, together, rtol=1e-5)
+
+
+def test_one_prediction_leaves_no_thread_awake() -> None:
+    """Threads of BLAS wait for more work for 30 ms, on cores that the network needs."""
+    known = normal(1000, 1280)
+    nearest = Neighbours(known.mean(0), known.std(0), known, np.asarray(5, np.float32))
+    spent = []
+    for _ in range(5):
+        before = time.process_time()
+        nearest.distance(known[:1])
+        time.sleep(0.06)
+        spent.append(time.process_time() - before)
+    assert min(spent) < 0.012
 
 
 # Synthetic outliers

@@ -65,6 +65,17 @@ def test_dark_and_bright_are_shares() -> None:
     assert found.bright == pytest.approx(0.125)
 
 
+@pytest.mark.parametrize("shape", [(3, 3), (3, 9), (9, 3), (64, 80), (33, 51)])
+def test_sharpness_is_that_of_its_definition(shape: tuple[int, int]) -> None:
+    """Also where one row ends and the next begins: the left and right edges are far apart here."""
+    picture = RNG.integers(0, 60, (*shape, 3), np.uint8)
+    picture[:, -1] += 190
+    grey = luminance(picture).astype(float)
+    inner = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2]
+    edges = inner - grey[1:-1, 2:]
+    assert measure(picture).sharpness == pytest.approx(edges.var() / grey.var(), rel=1e-4, abs=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 5, 3), (3, 3, 3)])
 def test_a_tiny_picture_is_measured_all_the_same(shape: tuple[int, int, int]) -> None:
     found = measure(np.zeros(shape, np.uint8))

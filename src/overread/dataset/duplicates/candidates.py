@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,9 @@ PER_IMAGE = 8  # most candidates kept for an image from its local features
 PER_IMAGE_GLOBAL = 2
 CELLS = 16
 MIN_CELLS = 2
+RUN = 1 << 24  # votes sorted in memory at once
+IMAGES = 10_000  # whose votes are counted at once
+Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,18 @@ def local_candidates(store: Store) -> list[Candidate]:
     bits, image, cell = _gather(store)
     if not len(bits):
         return []
-    n, features = len(store), len(bits)
-    votes = np.zeros(0, np.int64)
-    both = np.concatenate([bits, mirror_bits(bits)])
-    for left, right, _ in near_pairs(both, **LOCAL):
+    n = len(store)
+    pairs, count = _voted(_votes(bits, image, cell, n), n, store.folder)
+    a, b, mirror = pairs // 2 // n, pairs // 2 % n, pairs % 2
+    rows = zip(a.tolist(), b.tolist(), mirror.tolist(), strict=True)
+    found = [Candidate(i, j, bool(m)) for i, j, m in rows]
+    return [found[at] for at in np.argsort(-count, kind="stable")]
+
+
+def _votes(bits: NDArray[np.uint8], image: Numbers, cell: Numbers, n: int) -> Iterator[Numbers]:
+    """Where two features agree: ((a * n + b) * 2 + mirror) * CELLS + cell of a, a < b."""
+    features = len(bits)
+    for left, right, _ in near_pairs(np.concatenate([bits, mirror_bits(bits)]), **LOCAL):
         first, second = left % features, right % features
         swap = image[first] > image[second]
         first, second = np.where(swap, second, first), np.where(swap, first, second)
@@ -53,23 +67,58 @@ def local_candidates(store: Store) -> list[Candidate]:
         use = (image[first] != image[second]) & ((left < features) | (right < features))
         mirror = ((left < features) != (right < features)).astype(np.int64)
         pair = (image[first] * n + image[second]) * 2 + mirror
-        votes = _distinct(np.concatenate([votes, (pair * CELLS + cell[first])[use]]))
-    pairs, count = _counted(votes // CELLS)
-    pairs, count = pairs[count >= MIN_CELLS], count[count >= MIN_CELLS]
-    a, b, mirror = pairs // 2 // n, pairs // 2 % n, pairs % 2
-    keep = best_per_image(a, b, count, PER_IMAGE)
-    rows = zip(a[keep].tolist(), b[keep].tolist(), mirror[keep].tolist(), strict=True)
-    found = [Candidate(i, j, bool(m)) for i, j, m in rows]
-    return [found[at] for at in np.argsort(-count[keep], kind="stable")]
+        yield (pair * CELLS + cell[first])[use]
 
 
-def _distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+def _voted(votes: Iterable[Numbers], n: int, folder: Path) -> tuple[Numbers, Numbers]:
+    """The best voted pairs of each image, in order, and in how many cells each agrees.
+
+    Where all images look alike there are thousands of votes for each: they wait on disk and are
+    counted some images at a time. What is the best of some stays until something better comes, so
+    the outcome is that of counting all at once.
+    """
+    edges = np.append(np.arange(0, n, IMAGES), n) * (2 * n * CELLS)
+    pairs = count = np.zeros(0, np.int64)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="votes-", dir=folder) as place:
+        runs = []
+        for number, run in enumerate(_sorted_runs(votes)):
+            run.tofile(Path(place, str(number)))
+            runs.append((Path(place, str(number)), np.searchsorted(run, edges).tolist()))
+        for part in range(len(edges) - 1):
+            some = [_read(path, *places[part : part + 2]) for path, places in runs]
+            fresh, often = _counted(_distinct(np.concatenate([*some, pairs[:0]])) // CELLS)
+            pairs = np.append(pairs, fresh[often >= MIN_CELLS])
+            count = np.append(count, often[often >= MIN_CELLS])
+            keep = best_per_image(pairs // 2 // n, pairs // 2 % n, count, PER_IMAGE)
+            pairs, count = pairs[keep], count[keep]
+    return pairs, count
+
+
+def _sorted_runs(votes: Iterable[Numbers]) -> Iterator[Numbers]:
+    """The votes in arrays of some RUN, each sorted and without repetition."""
+    waiting, size = [], 0
+    for some in votes:
+        waiting.append(some)
+        size += len(some)
+        if size >= RUN:
+            yield _distinct(np.concatenate(waiting))
+            waiting, size = [], 0
+    if waiting:
+        yield _distinct(np.concatenate(waiting))
+
+
+def _read(path: Path, start: int, stop: int) -> Numbers:
+    return np.fromfile(path, np.int64, stop - start, offset=8 * start)
+
+
+def _distinct(numbers: Numbers) -> Numbers:
     """`numbers` sorted, each once (numpy's own `unique` hashes, which is slower on millions)."""
     numbers.sort()
     return numbers[np.append(True, numbers[1:] != numbers[:-1])] if len(numbers) else numbers
 
 
-def _counted(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _counted(numbers: Numbers) -> tuple[Numbers, Numbers]:
     """The distinct among sorted `numbers`, and how often each is there."""
     starts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)])
     return numbers[starts], np.diff(np.append(starts, len(numbers)))

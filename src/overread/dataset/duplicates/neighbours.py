@@ -29,9 +29,8 @@ def near_pairs(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]]:
     """Pairs of rows of `bits` (n, 32) at a Hamming distance of at most `limit`.
 
-    Yields (left, right, distance), one piece for each table; a pair may come more than once. A near
-    pair is found when, in one of `tables` sortings, the two lie within `window` places of each
-    other.
+    Yields (left, right, distance) piece by piece; a pair may come more than once. A near pair is
+    found when, in one of `tables` sortings, the two lie within `window` places of each other.
     """
     if len(bits) < 2:
         return
@@ -39,13 +38,8 @@ def near_pairs(
     step = bits.shape[1] / tables
     for table in range(tables):
         order = _sorted_from(bits, int(table * step))
-        pieces = [
-            piece
-            for start in range(0, len(order), CHUNK)
-            for piece in _near_in(order[start : start + CHUNK + window], words, window, limit)
-        ]
-        left, right, distance = (np.concatenate(column) for column in zip(*pieces, strict=True))
-        yield left, right, distance
+        for start in range(0, len(order), CHUNK):
+            yield from _near_in(order[start : start + CHUNK + window], words, window, limit)
 
 
 def _near_in(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from overread.dataset.duplicates.candidates import turned
+from overread.dataset.duplicates import candidates
+from overread.dataset.duplicates.candidates import CELLS, MIN_CELLS, PER_IMAGE, turned
 from overread.dataset.duplicates.describe import FEATURES, RECORD, describe, mirror_bits, seen
 from overread.dataset.duplicates.geometry import Fit, fit, inverse, plausible, square, whole
 from overread.dataset.duplicates.groups import Joined, accept, drop_weak_bridges
@@ -73,6 +76,32 @@ def test_seen_leaves_out_the_frame_but_not_black_within() -> None:
 def test_record_is_compact() -> None:
     assert RECORD.itemsize < 24_000
     assert RECORD["points"].shape == (FEATURES, 4)
+
+
+@pytest.mark.parametrize(("images", "run"), [(10_000, 1 << 24), (7, 500), (1, 1)])
+def test_votes_counted_bit_by_bit_are_those_counted_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int, run: int
+) -> None:
+    monkeypatch.setattr(candidates, "IMAGES", images)
+    monkeypatch.setattr(candidates, "RUN", run)
+    n, rng = 40, np.random.default_rng(3)
+    a, b = np.sort(rng.integers(0, n, (2, 6000)), axis=0)
+    mirror, cell = rng.integers(0, 2, 6000), rng.integers(0, CELLS, 6000)
+    keep = a < b
+    votes = (((a * n + b) * 2 + mirror) * CELLS + cell)[keep]
+    pairs, count = candidates._voted(iter(np.array_split(votes, 11)), n, tmp_path / "new")
+    cells: dict[int, set[int]] = defaultdict(set)
+    for vote in votes.tolist():
+        cells[vote // CELLS].add(vote % CELLS)
+    agree = {pair: len(where) for pair, where in cells.items() if len(where) >= MIN_CELLS}
+    best: set[int] = set()
+    for image in range(n):
+        mine = [pair for pair in agree if image in (pair // 2 // n, pair // 2 % n)]
+        best.update(sorted(mine, key=lambda pair: (-agree[pair], pair))[:PER_IMAGE])
+    assert len(best) < len(agree)
+    assert pairs.tolist() == sorted(best)
+    assert count.tolist() == [agree[pair] for pair in sorted(best)]
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_near_pairs_finds_near_strings_and_only_those() -> None:

@@ -59,11 +59,13 @@ RUN_FILES = ("plan.json", "audit.json", "manifest.csv", CERTIFICATE_FILE)
 
 @dataclass(frozen=True)
 class Attempt:
-    """A candidate, how it agrees with the original, and which of its layers are in 32 bits."""
+    """A candidate, how it agrees with the original, which of its layers are in 32 bits, and whether
+    what stands between logits and verdict was fitted anew."""
 
     bundle: Bundle
     agreement: Agreement
     floats: tuple[str, ...] = ()
+    fitted: bool = True
 
 
 def reexport(
@@ -120,7 +122,8 @@ def _attempt(bundle: Bundle, precision: Precision, source: RunSource | None) -> 
     if precision == "fp16":
         made = _rebuilt(bundle, bundle.info, with_half_weights(bundle.onnx), bundle.ood)
         truth = None if source is None else truth_of(source.val, len(bundle.info.classes))
-        return Attempt(made, agreement(_said(bundle, source), _said(made, source), truth))
+        found = agreement(_said(bundle, source), _said(made, source), truth)
+        return Attempt(made, found, fitted=False)
     if source is None:  # refused by `reexport`
         raise ValueError("8 bits need a run")
     last: Attempt | None = None
@@ -136,22 +139,27 @@ def _int8_attempts(bundle: Bundle, source: RunSource) -> Iterator[Attempt]:
     """Candidates with ever more layers in 32 bits, all smaller than the 16-bit form.
 
     Fitting takes longest, and cannot mend what the network itself lost: only those are fitted that
-    tell the classes apart as before, and at the end the last one.
+    tell the classes apart as before, and at the end the last one. Where fitting alone changes too
+    many verdicts, which with few validation images it does, the original's limits are offered.
     """
-    info, val = bundle.info, source.val
+    info, ood = bundle.info, bundle.ood
     quantiser = Quantiser(bundle.onnx, _some(source, CALIBRATION_IMAGES), info.tensors)
-    before, truth = _said(bundle, source), truth_of(val, len(info.classes))
+    before, truth = _said(bundle, source), truth_of(source.val, len(info.classes))
     waiting: tuple[bytes, tuple[str, ...]] | None = None
     for floats in _float_sets(quantiser, source):
         onnx = quantiser.quantised(floats)
         if floats and 2 * len(onnx) >= len(bundle.onnx):
             break
-        raw = _said(_rebuilt(bundle, info, onnx, bundle.ood), source)
+        kept = _rebuilt(bundle, info, onnx, ood)
+        said = _said(kept, source)
+        found = agreement(before, said, truth)
         waiting = onnx, floats
-        if agreement(before, raw, truth).keeps_auroc and _same_classes(before, raw):
+        if found.keeps_auroc and _same_classes(before, said):
             waiting = None
             made = _settled(bundle, onnx, source)
             yield Attempt(made, agreement(before, _said(made, source), truth), floats)
+            if found.passed:
+                yield Attempt(kept, found, floats, fitted=False)
     if waiting is not None:
         onnx, floats = waiting
         made = _settled(bundle, onnx, source)
@@ -159,7 +167,9 @@ def _int8_attempts(bundle: Bundle, source: RunSource) -> Iterator[Attempt]:
 
 
 def _float_sets(quantiser: Quantiser, source: RunSource) -> Iterator[tuple[str, ...]]:
-    yield ()
+    """None of the layers, then what `float_sets` gives, asked for only when it is needed."""
+    if quantiser.layers:
+        yield ()
     yield from float_sets(quantiser.layers, quantiser.moved(_some(source, RANKING_IMAGES)))
 
 
@@ -255,13 +265,13 @@ def _finish(
         changes["results"], cards = _judged(made, source)
     info = made.info.model_copy(update=changes)
     cards = {
-        language: with_note(card, language, _note(conversion, tested=source is not None))
+        language: with_note(card, language, _note(conversion, attempt, tested=source is not None))
         for language, card in cards.items()
     }
     write_bundle(out, info, made.onnx, made.golden, cards, ood=made.ood)
 
 
-def _note(conversion: Conversion, *, tested: bool) -> Iterator[Said]:
+def _note(conversion: Conversion, attempt: Attempt, *, tested: bool) -> Iterator[Said]:
     """What the card says of the conversion."""
     before, after = conversion.auroc or (0.0, 0.0)
     yield say("card.converted", precision=conversion.precision, sha256=conversion.source_sha256)
@@ -275,6 +285,8 @@ def _note(conversion: Conversion, *, tested: bool) -> Iterator[Said]:
     )
     if conversion.float_layers:
         yield say("card.converted_floats", names=", ".join(conversion.float_layers))
+    if conversion.precision == "int8" and not attempt.fitted:
+        yield say("card.converted_kept")
     if not conversion.passed:
         yield say("card.converted_forced")
     yield say("card.converted_tested" if tested else "card.converted_untested")
@@ -315,6 +327,7 @@ def _report(
         "largest": found.largest,
         "auroc": None if found.auroc is None else list(found.auroc),
         "float_layers": list(attempt.floats),
+        "fitted": attempt.fitted,
         "passed": found.passed,
         "sha256": sha256_file(out),
     }

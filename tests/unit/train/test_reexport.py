@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
-from overread.bundle.read import read_bundle  # noqa: E402
+from overread.bundle.read import Bundle, read_bundle  # noqa: E402
 from overread.cli.main import app  # noqa: E402
 from overread.errors import BundleError, ConfigError, DataError, LeakError  # noqa: E402
 from overread.predict.predictor import load  # noqa: E402
@@ -91,7 +91,7 @@ def test_8_bits_answer_as_before_and_say_how_they_were_made(
     run: Path, int8: tuple[Path, dict[str, object]]
 ) -> None:
     out, found = int8
-    assert found["passed"] is True
+    assert found["passed"] is True and found["fitted"] is True
     bundle, original = read_bundle(out), read_bundle(run / "model.overread")
     conversion = bundle.info.conversion
     assert conversion is not None
@@ -150,9 +150,9 @@ def test_a_network_that_8_bits_break_is_refused_with_the_figures(
         return bytes(model.SerializeToString())
 
     monkeypatch.setattr(module.Quantiser, "quantised", broken)
-    monkeypatch.setattr(module.Quantiser, "ranked", lambda s, i: tuple(x.name for x in s.layers))
+    monkeypatch.setattr(module.Quantiser, "moved", lambda s, i: {x.name: 1.0 for x in s.layers})
     model, out = run / "model.overread", home / "broken.overread"
-    with pytest.raises(BundleError, match=r"verdicts change.*AUROC .* becomes"):
+    with pytest.raises(BundleError, match=r"verdicts change.*AUROC .* becomes.*as small"):
         reexport(model, out, "int8")
     assert not out.exists()
     found = reexport(model, out, "int8", force=True)
@@ -163,6 +163,23 @@ def test_a_network_that_8_bits_break_is_refused_with_the_figures(
     own, stated = bundle.info.results, read_bundle(model).info.results
     assert own and stated and own["accuracy"].value < stated["accuracy"].value
     assert "--force" in bundle.cards["en"] and "--force" in bundle.cards["zh"]
+
+
+def test_limits_stay_where_fitting_them_anew_alone_changes_verdicts(
+    run: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shy(bundle: Bundle, onnx: bytes, source: object) -> Bundle:
+        point = bundle.info.operating_point.model_copy(update={"confidence": 1.0})
+        info = bundle.info.model_copy(update={"operating_point": point})
+        return module._rebuilt(bundle, info, onnx, bundle.ood)
+
+    monkeypatch.setattr(module, "_settled", shy)
+    out = home / "kept.overread"
+    found = reexport(run / "model.overread", out, "int8")
+    assert (found["passed"], found["fitted"], found["float_layers"]) == (True, False, [])
+    bundle, original = read_bundle(out), read_bundle(run / "model.overread")
+    assert bundle.info.operating_point == original.info.operating_point
+    assert "original's: fitted anew" in bundle.cards["en"] and "重新拟合" in bundle.cards["zh"]
 
 
 def test_16_bits_go_without_a_run_and_claim_no_test_figures(run: Path, home: Path) -> None:

@@ -58,7 +58,7 @@ from overread.train.models import Classifier, blank_classifier
 from overread.train.onnx_graph import with_half_weights
 from overread.train.quantise import Quantiser
 from overread.train.recipe import load_recipe, with_overrides
-from overread.train.reexport import reexport
+from overread.train.reexport import Precision, reexport
 
 SIDE, BATCH, FILES = 224, 16, 96
 RAW_BATCHES = (4, 8, 16)
@@ -70,6 +70,7 @@ RECIPES = (
     "covid-efficientnet", "pneumonia-cnn",
 )  # fmt: skip
 NETWORKS = (*RECIPES, "mobilenetv2_100", "resnet18", "regnety_002", "densenet121")
+PRECISIONS: tuple[Precision, ...] = ("int8", "fp16")
 VERSION = ort.__version__
 TORCH_CHILD = """
 import sys, io, numpy as np, torch, timm
@@ -297,11 +298,12 @@ def forms(onnx: bytes, rounds: int) -> dict[str, dict[str, float]]:
 
 def answers(run: Path, folder: Path) -> dict[str, Any]:
     """What 8 and 16 bits do to a trained model's answers to its validation images."""
-    model = run / "model.overread"
-    return {
-        precision: reexport(model, folder / f"{run.name}.{precision}", precision, force=True)
-        for precision in ("int8", "fp16")
-    }
+    model, found = run / "model.overread", {}
+    for precision in PRECISIONS:
+        started = time.perf_counter()
+        made = reexport(model, folder / f"{run.name}.{precision}", precision, force=True)
+        found[precision] = {**made, "seconds": time.perf_counter() - started}
+    return found
 
 
 def main() -> None:

@@ -32,8 +32,9 @@ def page(found: dict[str, Any], networks: Sequence[str]) -> str:
         "| form | graph | one image | an image in a batch of 16 |", "|---|--:|--:|--:|",
         *_forms(found.get("forms", {})), "",
         "What they do to the answers of trained models, on their validation images:", "",
-        "| model | form | file | verdicts changed | AUROC | layers in 32 bits | passed |",
-        "|---|---|--:|--:|--:|--:|---|",
+        "| model | form | file | verdicts changed | AUROC | layers in 32 bits | limits | passed "
+        "| seconds |",
+        "|---|---|--:|--:|--:|--:|---|---|--:|",
         *_answers({n.removeprefix("answers "): v for n, v in found.items() if "answers " in n}),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
@@ -84,13 +85,14 @@ def _forms(rows: dict[str, dict[str, float]]) -> list[str]:
 
 
 def _answers(trained: dict[str, dict[str, Any]]) -> list[str]:
-    lines = [] if trained else [f"| none | {NOT_YET} | | | | | |"]
+    lines = [] if trained else [f"| none | {NOT_YET} | | | | | | | |"]
     for name, both in trained.items():
         for form, row in both.items():
             size, (before, after) = row["bytes"], row["auroc"]
             lines.append(
                 f"| {name} | {form} | {size['before'] / 1e6:.1f} to {size['after'] / 1e6:.1f} MB | "
                 f"{row['changed']:.1%} of {row['images']} | {before:.4f} to {after:.4f} | "
-                f"{len(row['float_layers'])} | {'yes' if row['passed'] else 'no'} |"
+                f"{len(row['float_layers'])} | {'fitted anew' if row['fitted'] else 'kept'} | "
+                f"{'yes' if row['passed'] else 'no'} | {row['seconds']:.0f} |"
             )
     return lines

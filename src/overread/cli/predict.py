@@ -43,7 +43,10 @@ def predict(
     engine: Annotated[
         EngineChoice, typer.Option(help="What runs the network; auto: the faster, if many images.")
     ] = EngineChoice.auto,
-    batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Images at a time.")] = 16,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Images at a time; by default what suits the model."),
+    ] = None,
     frame: Annotated[
         int | None, typer.Option(min=0, help="Which frame of images with several, from 0.")
     ] = None,
@@ -79,7 +82,7 @@ def _predictions(
     out: Path | None,
     heatmaps: Path | None,
     heatmap: bool | str,
-    batch_size: int,
+    batch_size: int | None,
     frame: int | None,
 ) -> Iterator[Prediction]:
     from contextlib import ExitStack

@@ -27,8 +27,9 @@ from overread.predict.verdict import Verdict, decide, decide_ood, reject
 Source = Path | str | bytes | NDArray[np.uint8]
 Outputs = dict[str, NDArray[np.float32]]
 
-# Larger batches leave the processor's cache; smaller ones read wide dense layers too often.
-BATCH = 4
+# What a batch computes should stay in the processor's cache. Wide dense layers do not fit in there,
+# and smaller batches read them more often; weights up to SMALL bytes are cheap to read again.
+BATCH, SMALL_BATCH, SMALL = 4, 2, 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Predictor:
         self,
         images: Iterable[Source],
         *,
-        batch_size: int = BATCH,
+        batch_size: int | None = None,
         heatmap: bool | str = False,
         frame: int | None = None,
         limits: Limits | None = None,
@@ -128,9 +129,12 @@ class Predictor:
         """Predictions in the order of `images`, as a stream: memory does not grow with it.
 
         Every core takes a batch, from decoding to verdict; one that is alone has all of them.
+        `batch_size` is by default what suits the size of the model.
         """
         self._require_heatmap(heatmap)
-        return self._stream(images, batch_size, heatmap, frame, limits)
+        small = self.session.engine == "onnxruntime" and len(self.bundle.onnx) <= SMALL
+        size = batch_size or (SMALL_BATCH if small else BATCH)
+        return self._stream(images, size, heatmap, frame, limits)
 
     def time_a_batch(self) -> None:
         """Run the network once on a batch of the stored pictures: what `fastest` measures."""
@@ -203,7 +207,8 @@ class Predictor:
         readable = [prepared.pixels for prepared in batch if prepared.pixels is not None]
         outputs: Outputs = {}
         if readable:
-            outputs = self._run(np.stack(readable), heatmap=heatmap, side_by_side=side_by_side)
+            images = np.stack(readable) if len(readable) > 1 else readable[0][None]
+            outputs = self._run(images, heatmap=heatmap, side_by_side=side_by_side)
         results, row = [], 0
         for prepared in batch:
             if prepared.pixels is None:
@@ -219,14 +224,14 @@ class Predictor:
     ) -> Outputs:
         tensors = self.info.tensors
         wanted = {"scores": tensors.probabilities}
-        if self.gate is not None and tensors.features:
-            wanted["features"] = tensors.features
+        if self.gate is not None:
+            wanted |= {view: getattr(tensors, view) for view in self.gate.from_graph}
         if heatmap and tensors.heatmap:
             wanted["heatmap"] = tensors.heatmap
         found = self.session.run(images, list(wanted.values()), side_by_side=side_by_side)
         outputs = dict(zip(wanted, found, strict=True))
         if self.gate is not None:
-            outputs["ood"] = self.gate.score(outputs.get("features"), images)
+            outputs["ood"] = self.gate.score(outputs, images)
         return outputs
 
     def _prediction(self, prepared: Prepared, outputs: Outputs, heatmap: bool | str) -> Prediction:

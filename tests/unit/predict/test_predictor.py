@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from overread.errors import BundleError
 from overread.files import sha256_file
 from overread.images.preprocess import preprocess
 from overread.predict.ood import Detector, Gate, Neighbours
-from overread.predict.predictor import Predictor, load
+from overread.predict.prediction import Prediction
+from overread.predict.predictor import Predictor, Prepared, load
 from tiny_bundle import CLASSES, golden, graph, picture, png, truth, write_tiny
 
 
@@ -228,6 +230,23 @@ def test_a_stream_answers_as_single_calls_do(model: Predictor) -> None:
             continue
         np.testing.assert_allclose(together.scores, alone.scores, atol=1e-6)
         assert together.status == alone.status
+
+
+@pytest.mark.parametrize(("small", "size"), [(2**30, 2), (10, 4)])
+def test_batches_suit_the_size_of_the_model(
+    model: Predictor, monkeypatch: pytest.MonkeyPatch, small: int, size: int
+) -> None:
+    sizes: list[int] = []
+    judge = Predictor.judge
+
+    def watched(self: Predictor, batch: Sequence[Prepared], **options: Any) -> list[Prediction]:
+        sizes.append(len(batch))
+        return judge(self, batch, **options)
+
+    monkeypatch.setattr(Predictor, "judge", watched)
+    monkeypatch.setattr("overread.predict.predictor.SMALL", small)
+    assert len(list(model.predict_many(mixed(8)))) == 8
+    assert sizes == [size] * (8 // size)
 
 
 def test_an_empty_stream_is_empty(model: Predictor) -> None:

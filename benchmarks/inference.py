@@ -190,7 +190,7 @@ def one_image(model: Path, onnx: bytes, image: Path, rounds: int) -> dict[str, f
     return in_turns(
         {
             "predict": lambda: predictor.predict(image),
-            "decode": lambda: read_image(image),
+            "decode": lambda: read_image(image).pixels,
             "raw": lambda: session.run(["probabilities"], {"image": pixels}),
         },
         rounds,

@@ -3,6 +3,7 @@
     python -m benchmarks.duplicates --data DIR --work DIR SET...     measures sets
     python -m benchmarks.duplicates --work DIR cost:2000             measures time and memory
     python -m benchmarks.duplicates --work DIR scale:100000          the search alone
+    python -m benchmarks.duplicates --data DIR --work DIR alike:100000  the same, look-alikes
     python -m benchmarks.duplicates --data DIR --work DIR audit:100  a whole `overread audit`
     python -m benchmarks.duplicates --work DIR --page benchmarks/duplicates.md
 
@@ -27,17 +28,27 @@ import tempfile
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmarks.duplicates_page import JUDGED, page
 from benchmarks.duplicates_rivals import rivals
-from benchmarks.duplicates_sets import SETS, Part, made_up, scaled_search, truth
+from benchmarks.duplicates_sets import (
+    SETS,
+    Part,
+    look_alike_store,
+    made_up,
+    made_up_store,
+    scaled_search,
+    truth,
+)
 from numpy.typing import NDArray
 
 from overread.dataset.duplicates import CopyPair, find_copies
+from overread.dataset.duplicates.store import Store
 from overread.files import write_json, write_text
 
 Links = Iterable[tuple[int, int]]
@@ -209,9 +220,9 @@ def cost(n: int, work: Path) -> dict[str, Any]:
     }
 
 
-def scale(n: int) -> dict[str, Any]:
+def scale(n: int, make: Callable[[int, Path], Store] = made_up_store) -> dict[str, Any]:
     """Time and memory of the search for candidates among n images' made-up features."""
-    return scaled_search(n) | {
+    return scaled_search(n, make) | {
         "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "load_average": os.getloadavg()[0],
     }
@@ -243,7 +254,7 @@ def audited(n: int, data: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "what", nargs="*", help=f"{', '.join(SETS)}, rivals:SET, cost:N, scale:N, audit:N"
+        "what", nargs="*", help=f"{', '.join(SETS)}, rivals:SET, cost:N, scale:N, alike:N, audit:N"
     )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
@@ -255,6 +266,9 @@ def main() -> None:
             result = cost(int(argument), options.work)
         elif kind == "scale":
             result = scale(int(argument))
+        elif kind == "alike":
+            cache = options.work / "cache"
+            result = scale(int(argument), partial(look_alike_store, data=options.data, cache=cache))
         elif kind == "audit":
             result = audited(int(argument), options.data)
         elif kind == "rivals":

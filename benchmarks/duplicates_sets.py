@@ -212,10 +212,10 @@ def made_up(n: int, side: int = 512) -> Part:
     return Part(groups, groups, [f"made up {index}" for index in range(n)], load)
 
 
-def scaled_search(n: int) -> dict[str, float]:
-    """Seconds to find candidates among n images with 96 random features each, a tenth copies."""
+def scaled_search(n: int, make: Callable[[int, Path], Store]) -> dict[str, float]:
+    """Seconds to find candidates among the n images of a store that `make` puts into a folder."""
     with tempfile.TemporaryDirectory(prefix="overread-scale-") as folder:
-        store = made_up_store(n, Path(folder))
+        store = make(n, Path(folder))
         wall, cpu = time.monotonic(), time.process_time()
         found = [*local_candidates(store), *global_candidates(store)]
         seconds = {"wall_s": time.monotonic() - wall, "cpu_s": time.process_time() - cpu}
@@ -226,6 +226,32 @@ def scaled_search(n: int) -> dict[str, float]:
         "candidates_per_image": len(found) / n,
         "copies_among_them": sum(pair in pairs for pair in true) / len(true),
     }
+
+
+def look_alike_store(n: int, folder: Path, data: Path, cache: Path) -> Store:
+    """Strangers that look alike, on disk: each takes its features from many chest X-rays.
+
+    Which features come together is drawn at random, and a twentieth of their bits is turned over.
+    The X-rays' descriptions are those in `cache`, left there by measuring the set `kermany`.
+    """
+    part = SETS["kermany"](data)
+    known = Store(cache, part.keys)
+    real = np.stack([np.array(known[i]) for i in known.known() if known[i]["count"] >= 96])
+    known.let_go()
+    (folder / FORMAT).mkdir()
+    for start in range(0, n, 500):
+        rng = np.random.default_rng(start)
+        rows = real[rng.integers(len(real), size=min(500, n - start))]
+        other = rng.integers(len(real), size=(len(rows), 96)), np.arange(96)
+        rows["key"] = [f"{i:07d}" for i in range(start, start + len(rows))]
+        rows["count"] = 96
+        rows["points"][:, :96] = real["points"][other]
+        turned_over = np.packbits(rng.random((len(rows), 96, 256)) < 0.05, axis=2)
+        rows["bits"][:, :96] = real["bits"][other] ^ turned_over
+        beside = real["picture"][rng.integers(len(real), size=len(rows))]
+        rows["picture"] = rows["picture"] // 2 + beside // 2
+        np.save(folder / FORMAT / f"{start:07d}.npy", rows)
+    return Store(folder, [f"{i:07d}" for i in range(n)])
 
 
 def made_up_store(n: int, folder: Path) -> Store:

@@ -50,10 +50,10 @@ def test_foreign_images_are_told_from_held_out_ones(realdata: Path, folder: str)
     names = [r["group"] or r["path"] for r in own]
     gate, about = fit_gate(Views(describe_pixels(known)), names, outliers)
 
-    inside = gate.score(None, load(realdata, [r["path"] for r in new]))
+    inside = gate.score({}, load(realdata, [r["path"] for r in new]))
     assert (inside <= about.threshold).mean() >= 0.93
     for kind in KINDS:
         files = sorted((realdata / "ood" / kind).iterdir())[:30]
-        strange = gate.score(None, load(realdata, [str(f.relative_to(realdata)) for f in files]))
+        strange = gate.score({}, load(realdata, [str(f.relative_to(realdata)) for f in files]))
         assert auroc(inside, strange) >= 0.95, kind
         assert (strange > about.threshold).mean() >= 0.85, kind

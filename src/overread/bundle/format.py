@@ -6,7 +6,8 @@ are all refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -159,11 +160,19 @@ class DataFingerprint(Strict):
 class Tensors(Strict):
     """Names of the graph's input and outputs; None where the graph has no such output."""
 
+    OPTIONAL: ClassVar = ("features", "stages", "heatmap")
     image: str = "image"
     logits: str = "logits"
     probabilities: str = "probabilities"
     features: str | None = "features"
+    stages: str | None = None
     heatmap: str | None = "heatmap"
+
+    @classmethod
+    def among(cls, names: Collection[str]) -> Self:
+        """The outputs of a graph that gives `names`."""
+        there = {name: name if name in names else None for name in cls.OPTIONAL}
+        return cls.model_validate(there)
 
 
 class Conversion(Strict):

@@ -1,9 +1,9 @@
 """How far is an image from those the model was trained on? Scores for the out-of-distribution gate.
 
-Two descriptions of an image are looked at: the network's pooled features and plain pixel
-statistics (`predict.pixels`). Distances are Mahalanobis with a shrunk covariance (Lee et al. 2018;
-Ledoit & Wolf 2004) or to the k-th nearest training image (Sun et al. 2022); `predict.ood_fit`
-chooses among them.
+Three descriptions of an image are looked at: the means of the network's last map (`features`), the
+means of earlier ones (`stages`), and plain pixel statistics (`predict.pixels`). Distances are
+Mahalanobis with a shrunk covariance (Lee et al. 2018; Ledoit & Wolf 2004) or to the k-th nearest
+training image (Sun et al. 2022); `predict.ood_fit` chooses among them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from overread.bundle.read import Bundle
 from overread.errors import BundleError
 from overread.predict.pixels import describe_pixels
 
-View = Literal["features", "pixels"]
+View = Literal["features", "stages", "pixels"]
+VIEWS: tuple[View, ...] = get_args(View)
 Floats = NDArray[np.float32]
 
 FEW = 32  # rows
@@ -117,17 +118,16 @@ class Gate:
     join: str = "max"
 
     @property
-    def needs_features(self) -> bool:
-        return any(detector.view == "features" for detector in self.detectors)
+    def from_graph(self) -> tuple[View, ...]:
+        """The views that the network's graph must give."""
+        return tuple(sorted({d.view for d in self.detectors if d.view != "pixels"}))
 
-    def score(self, features: Floats | None, images: NDArray[np.uint8]) -> Floats:
-        """Scores (n,) >= 0 of `images` (n, H, W, 3) uint8 with pooled `features` (n, D)."""
-        views: dict[str, Floats] = {}
-        if features is not None:
-            views["features"] = features
+    def score(self, outputs: Mapping[str, Floats], images: NDArray[np.uint8]) -> Floats:
+        """Scores (n,) >= 0 of `images` (n, H, W, 3) uint8; `outputs` holds the views (n, D) of
+        `from_graph`."""
         if any(detector.view == "pixels" for detector in self.detectors):
-            views["pixels"] = describe_pixels(images)
-        return self.score_views(views)
+            outputs = {**outputs, "pixels": describe_pixels(images)}
+        return self.score_views(outputs)
 
     def score_views(self, views: Mapping[str, Floats]) -> Floats:
         """As `score`, from descriptions already computed."""
@@ -163,8 +163,9 @@ class Gate:
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Gate:
         gate = cls.from_arrays(bundle.ood)
-        if gate.needs_features and bundle.info.tensors.features is None:
-            raise BundleError("its gate needs features that the graph does not give")
+        for view in gate.from_graph:
+            if getattr(bundle.info.tensors, view) is None:
+                raise BundleError(f"its gate needs {view} that the graph does not give")
         return gate
 
 
@@ -176,9 +177,10 @@ def joined(how: str, scores: Sequence[Floats]) -> Floats:
 
 def _detector(head: str, arrays: Mapping[str, NDArray[np.generic]]) -> Detector:
     _, view, kind = head.split(".")
-    if view not in ("features", "pixels"):
+    known = next((name for name in VIEWS if name == view), None)
+    if known is None:
         raise ValueError(f"unknown view {view!r}")
     cls = KINDS[kind]
     parts = {name: arrays[f"{head}.{name}"].astype(np.float32) for name in cls.__annotations__}
     centre, spread = arrays[f"{head}.scale"].astype(np.float64).tolist()
-    return Detector("features" if view == "features" else "pixels", cls(**parts), centre, spread)
+    return Detector(known, cls(**parts), centre, spread)

@@ -136,6 +136,11 @@ def check_head(head: nn.Sequential) -> None:
             raise ConfigError(f"a head may pool only to one value a channel, not {layer}")
 
 
+def _adjoint(layer: nn.Module) -> Adjoint:
+    # An export may wrap a layer in a class of its own, derived from the layer's.
+    return next(ADJOINTS[kind] for kind in type(layer).__mro__ if kind in ADJOINTS)
+
+
 def head_gradient(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
     """d output[k] / d x for every output k: (B,K,*x.shape[1:]), B = 1 or N; layers in eval mode."""
     inputs = []
@@ -144,7 +149,7 @@ def head_gradient(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
         x = layer(x)
     gradient = torch.eye(x.shape[1], dtype=x.dtype, device=x.device).unsqueeze(0)
     for layer, given in zip(reversed(layers), reversed(inputs), strict=True):
-        gradient = ADJOINTS[type(layer)](layer, given, gradient)
+        gradient = _adjoint(layer)(layer, given, gradient)
     return gradient
 
 

@@ -177,4 +177,5 @@ def _some(part: Part, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _views(answers: Answers, images: NDArray[np.uint8]) -> Views:
-    return Views(pixels=describe_pixels(images), features=answers.features(images))
+    features, stages = answers.features(images)
+    return Views(pixels=describe_pixels(images), features=features, stages=stages)

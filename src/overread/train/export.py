@@ -19,8 +19,9 @@ from overread.evaluate.calibration import Calibration
 from overread.files import write_bytes
 from overread.images.preprocess import PreprocessSpec
 from overread.train.gradcam import cam_module
-from overread.train.graph import OUTPUTS, Deployed
+from overread.train.graph import Deployed
 from overread.train.models import Classifier
+from overread.train.stages import stage_names
 
 Method = Literal["grad-cam", "hires-cam"]
 
@@ -42,18 +43,20 @@ def export_classifier(
     `heatmap` None leaves that output out. `model` is not changed. Raises BundleError when the
     network cannot be expressed in ONNX, ConfigError for a head that Grad-CAM does not know.
     """
-    whole = deployed(model, calibration, heatmap)
-    data = _to_onnx(whole, example(spec), OUTPUTS[: 4 if heatmap else 3])
+    data = _to_onnx(deployed(model, spec, calibration, heatmap), example(spec))
     if path is not None:
         write_bytes(path, data)
     return data
 
 
-def deployed(model: Classifier, calibration: Calibration, heatmap: Method | None) -> Deployed:
+def deployed(
+    model: Classifier, spec: PreprocessSpec, calibration: Calibration, heatmap: Method | None
+) -> Deployed:
     """A copy of `model` with all that goes into its graph, on the CPU, in evaluation mode."""
     network = copy.deepcopy(model).float().cpu().eval()
     cam = cam_module(network, hires=heatmap == "hires-cam") if heatmap else None
-    return Deployed(network, calibration, cam).eval()
+    stages = stage_names(network.features, spec.height, spec.width)
+    return Deployed(network, calibration, cam, stages).eval()
 
 
 def example(spec: PreprocessSpec) -> Tensor:
@@ -61,7 +64,7 @@ def example(spec: PreprocessSpec) -> Tensor:
     return torch.zeros((2, spec.height, spec.width, 3), dtype=torch.uint8)
 
 
-def _to_onnx(whole: Deployed, given: Tensor, outputs: tuple[str, ...]) -> bytes:
+def _to_onnx(whole: Deployed, given: Tensor) -> bytes:
     try:
         with _quietly(), torch.no_grad():
             program = torch.onnx.export(
@@ -69,7 +72,7 @@ def _to_onnx(whole: Deployed, given: Tensor, outputs: tuple[str, ...]) -> bytes:
                 (given,),
                 dynamo=True,
                 input_names=["image"],
-                output_names=list(outputs),
+                output_names=list(whole.outputs),
                 dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
                 opset_version=OPSET,
                 external_data=False,

@@ -16,6 +16,7 @@ from overread.bundle.format import (
     DataFingerprint,
     Heatmap,
     Preprocess,
+    Tensors,
 )
 from overread.bundle.results import results_of
 from overread.bundle.write import write_bundle
@@ -33,6 +34,7 @@ from overread.predict.heatmap import fit_scale
 from overread.predict.labelled import predict_records, select_split
 from overread.predict.pictures import write_mistakes
 from overread.predict.predictor import load
+from overread.predict.prune import output_names
 from overread.predict.selftest import versions
 from overread.predict.session import Session
 from overread.train.data import Part, load_part
@@ -107,7 +109,7 @@ def build(run: Path, manifest: Manifest, plan: Plan) -> Built:
     )
     method = plan.recipe.heatmap
     onnx = export_classifier(network, plan.preprocess, decisions.calibration, heatmap=method)
-    info = _info(run, plan, decisions)
+    info = _info(run, plan, decisions, Tensors.among(output_names(onnx)))
     pictures = drawn(32, plan.preprocess.height, plan.preprocess.width, plan.seed)
     pictures += list(val.images.take(np.arange(min(32, len(val)))))
     check_parity(network, onnx, odd_images(pictures), info, decisions.calibration)
@@ -141,7 +143,7 @@ def heatmap_scale(session: Session, info: BundleInfo, val: Part) -> float:
     return fit_scale(maxima)
 
 
-def _info(run: Path, plan: Plan, decisions: Decisions) -> BundleInfo:
+def _info(run: Path, plan: Plan, decisions: Decisions, tensors: Tensors) -> BundleInfo:
     certificate = read_json(run / CERTIFICATE_FILE)
     return BundleInfo(
         name=run.resolve().name,
@@ -159,6 +161,7 @@ def _info(run: Path, plan: Plan, decisions: Decisions) -> BundleInfo:
             leaky=bool(certificate["leaky"]),
         ),
         versions=versions() | _training_versions(),
+        tensors=tensors,
         **decisions.fields(),
     )
 

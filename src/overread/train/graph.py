@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from overread.evaluate.calibration import Calibration
 from overread.train.models import Classifier
-
-OUTPUTS = ("logits", "probabilities", "features", "heatmap")
+from overread.train.stages import tap
 
 
 class Calibrated(nn.Module):
@@ -45,22 +44,44 @@ class Calibrated(nn.Module):
 
 
 class Deployed(nn.Module):
-    """`image` (N,H,W,3) uint8, already resized, to the outputs of OUTPUTS.
+    """`image` (N,H,W,3) uint8, already resized, to the outputs named by `outputs`.
 
     `logits` (N,K) as trained; `probabilities` (N,K) calibrated; `features` (N,C) the map averaged
-    over its places; `heatmap` (N,K,h,w) >= 0, left out where `cam` is None.
+    over its places; `heatmap` (N,K,h,w) >= 0, left out where `cam` is None; `stages` (N,S) the
+    means of earlier maps, those of `stages`, left out where there are none.
     """
 
     def __init__(
-        self, network: Classifier, calibration: Calibration, cam: nn.Module | None
+        self,
+        network: Classifier,
+        calibration: Calibration,
+        cam: nn.Module | None,
+        stages: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.network = network
         self.calibrated = Calibrated(calibration)
         self.cam = cam
+        self.means = tap(network.features, stages)
+        self.outputs = tuple(
+            name
+            for name, there in {
+                "logits": True,
+                "probabilities": True,
+                "features": True,
+                "heatmap": cam is not None,
+                "stages": bool(stages),
+            }.items()
+            if there
+        )
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         maps = self.network.maps(image.permute(0, 3, 1, 2))
         logits = self.network.classify(maps)
-        outputs = (logits, self.calibrated(logits), maps.mean((2, 3)))
-        return outputs if self.cam is None else (*outputs, self.cam(maps))
+        outputs = [logits, self.calibrated(logits), maps.mean((2, 3))]
+        if self.cam is not None:
+            outputs.append(self.cam(maps))
+        if self.means:
+            outputs.append(torch.cat(self.means, dim=1))
+            self.means.clear()
+        return tuple(outputs)

@@ -35,6 +35,7 @@ from overread.evaluate.thresholds import CONFIDENCE
 from overread.files import sha256_file, write_json
 from overread.images.preprocess import PreprocessSpec
 from overread.pages.texts import say
+from overread.predict.prune import output_names
 from overread.predict.selftest import versions
 from overread.predict.session import Session
 from overread.predict.threads import usable_cores
@@ -135,6 +136,7 @@ def _write(
     info, reason = _info(source, spec, classes, network, settled)
     fitted = _identity(network) if settled is None else settled.decisions.calibration
     onnx = export_classifier(network, spec, fitted, heatmap=None if reason else "grad-cam")
+    info = info.model_copy(update={"tensors": Tensors.among(output_names(onnx))})
     pictures = odd_images(drawn(64, spec.height, spec.width))
     parity = check_parity(network, onnx, pictures, info, fitted)
     info, golden = _tested(info, onnx, spec, settled)
@@ -222,7 +224,6 @@ def _info(
             policy="imported",
         ),
         versions=versions(),
-        tensors=Tensors(heatmap=None if reason else "heatmap"),
         **(plain if settled is None else settled.decisions.fields()),
     )
     return info, reason

@@ -13,17 +13,21 @@ from torch import Tensor, nn
 
 from overread.train.models import Classifier
 from overread.train.precision import Name, autocast
+from overread.train.stages import stage_names, tapped
+
+Features = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True)
 class Answers:
     """A network as functions of images (n, H, W, 3) uint8, whatever runs it.
 
-    `logits` gives (n, K) uncalibrated ones, `features` (n, C) means of the Grad-CAM map.
+    `logits` gives (n, K) uncalibrated ones, `features` (n, C) means of the Grad-CAM map and (n, S)
+    those of earlier maps, None where there are none.
     """
 
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-    features: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    features: Callable[[NDArray[np.uint8]], Features]
     multilabel: bool
 
     @classmethod
@@ -43,13 +47,19 @@ def predict_logits(
 
 def predict_features(
     model: Classifier, images: NDArray[np.uint8], *, batch_size: int = 32, precision: Name = "fp32"
-) -> NDArray[np.float32]:
-    """(n, C) means of the Grad-CAM map over its places, of `images` uint8 (n, H, W, 3)."""
+) -> Features:
+    """Means over their places of maps, of `images` uint8 (n, H, W, 3): (n, C) those of the Grad-CAM
+    map, (n, S) those of the maps before it that `stages.stage_names` finds, None if none."""
+    with tapped(model.features, stage_names(model.features, *images.shape[1:3])) as means:
 
-    def pooled(batch: Tensor) -> Tensor:
-        return model.maps(batch).float().mean(dim=(2, 3))
+        def pooled(batch: Tensor) -> Tensor:
+            means.clear()
+            last = model.maps(batch).mean(dim=(2, 3))
+            return torch.cat([last, *means], dim=1)
 
-    return _run(model, pooled, images, batch_size, precision)
+        every = _run(model, pooled, images, batch_size, precision)
+        earlier = sum(part.shape[1] for part in means)
+    return (every[:, :-earlier], every[:, -earlier:]) if earlier else (every, None)
 
 
 def to_network(images: Tensor) -> Tensor:

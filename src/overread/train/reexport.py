@@ -212,7 +212,10 @@ def _answers(onnx: bytes, info: BundleInfo) -> Answers:
 
     return Answers(
         logits=lambda images: ask(info.tensors.logits, images),
-        features=lambda images: ask(str(info.tensors.features), images),
+        features=lambda images: (
+            ask(str(info.tensors.features), images),
+            ask(info.tensors.stages, images) if info.tensors.stages else None,
+        ),
         multilabel=info.multilabel,
     )
 

@@ -18,13 +18,12 @@ from overread.predict.session import Session
 from overread.train.export import deployed, example
 from overread.train.fit import load_best
 from overread.train.golden import drawn
-from overread.train.graph import OUTPUTS
 from overread.train.parity import check_same, odd_images, probabilities_of
 from overread.train.run_source import run_of
 
 
 def export_torch(model: Path, out: Path, *, run: Path | None = None) -> dict[str, Any]:
-    """Write `out` (.pt2): images (N, H, W, 3) uint8 to (logits, probabilities, features, heatmap).
+    """Write `out` (.pt2): images (N, H, W, 3) uint8 to `graph.Deployed`'s outputs.
 
     Made from the best checkpoint of the run that `model` comes from, with the calibration of
     `model`; its bundle.json goes with it. `torch.export.load(out).module()` runs it. Raises
@@ -40,9 +39,9 @@ def export_torch(model: Path, out: Path, *, run: Path | None = None) -> dict[str
             where=model,
             hint="Name the folder it was trained in: --run RUN.",
         )
-    info, program = bundle.info, _program(folder, bundle.info)
-    module = program.module()
-    place = OUTPUTS.index("probabilities")
+    info = bundle.info
+    program, outputs = _program(folder, info)
+    module, place = program.module(), outputs.index("probabilities")
 
     def ours(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -67,15 +66,19 @@ def export_torch(model: Path, out: Path, *, run: Path | None = None) -> dict[str
     }
 
 
-def _program(run: Path, info: BundleInfo) -> torch.export.ExportedProgram:
-    """The best network of a run, for any number of images, with the calibration of `info`."""
+def _program(run: Path, info: BundleInfo) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
+    """The best network of a run, for any number of images, with the calibration of `info`; and
+    the names of its outputs."""
     calibration = Calibration.from_dict(
         {**info.calibration.model_dump(), "multilabel": info.multilabel}
     )
     method = info.heatmap.method if info.heatmap else "grad-cam"
+    spec = info.preprocess.spec
+    whole = deployed(load_best(run), spec, calibration, method)
     with torch.no_grad():
-        return torch.export.export(
-            deployed(load_best(run), calibration, method),
-            (example(info.preprocess.spec),),
+        program = torch.export.export(
+            whole,
+            (example(spec),),
             dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
         )
+    return program, whole.outputs

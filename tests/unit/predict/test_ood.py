@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from overread.bundle.format import Tensors
 from overread.errors import BundleError
 from overread.predict.ood import FEW, Detector, Gate, Mahalanobis, Neighbours, joined
 from overread.predict.ood_fit import (
@@ -123,7 +127,7 @@ def test_a_gate_comes_back_from_its_arrays() -> None:
     assert all(array.dtype.kind in "fu" for array in arrays.values())
     again = Gate.from_arrays(arrays)
     assert again.join == "mean"
-    assert again.needs_features
+    assert again.from_graph == ("features",)
     views = {"features": normal(20, 5, 7), "pixels": normal(20, LENGTH, 8)}
     np.testing.assert_allclose(again.score_views(views), gate.score_views(views), rtol=5e-3)
     assert isinstance(again.detectors[0].model, Mahalanobis)
@@ -261,17 +265,18 @@ def test_outliers_are_the_same_for_the_same_seed() -> None:
 
 
 def planted(
-    seed: int, *, blind: str = ""
+    seed: int, *, blind: Collection[str] = (), absent: Collection[str] = ("stages",)
 ) -> tuple[Views, list[str], Outliers, Views, dict[str, Views]]:
-    """Known images around 0, outliers shifted; in the view `blind` outliers look like the known."""
+    """Known images around 0, outliers shifted; in the views `blind` they look like the known."""
     rng = np.random.default_rng(seed)
 
     def views(count: int, shift: float) -> Views:
         seen = {
-            name: rng.normal(0.0 if name == blind else shift, 1.0, (count, size))
-            for name, size in (("pixels", 12), ("features", 20))
+            name: rng.normal(0.0 if name in blind else shift, 1.0, (count, size))
+            for name, size in (("pixels", 12), ("features", 20), ("stages", 30))
+            if name not in absent
         }
-        return Views(*(seen[name].astype(np.float32) for name in ("pixels", "features")))
+        return Views(**{name: view.astype(np.float32) for name, view in seen.items()})
 
     made = views(150, 2.5)
     outliers = Outliers(made, np.repeat(["a", "b", "c"], 50), np.tile(np.arange(50), 3))
@@ -281,7 +286,7 @@ def planted(
 
 @pytest.mark.parametrize("blind", ["features", "pixels"])
 def test_the_view_that_sees_the_outliers_is_chosen(blind: str) -> None:
-    known, groups, outliers, new, strange = planted(0, blind=blind)
+    known, groups, outliers, new, strange = planted(0, blind=[blind])
     gate, about = fit_gate(known, groups, outliers)
     scores = gate.score_views(new.mapping())
     assert auroc(scores, gate.score_views(strange["far"].mapping())) > 0.99
@@ -289,6 +294,28 @@ def test_the_view_that_sees_the_outliers_is_chosen(blind: str) -> None:
     assert seeing in about.method
     assert about.tried[about.method] == max(about.tried.values())
     assert max(v for k, v in about.tried.items() if k.startswith(blind)) < 0.7
+
+
+def test_earlier_maps_are_asked_where_only_they_see_the_outliers() -> None:
+    known, groups, outliers, new, strange = planted(0, blind=["features", "pixels"], absent=())
+    gate, about = fit_gate(known, groups, outliers)
+    assert "stages" in about.method and gate.from_graph == ("stages",)
+    again = Gate.from_arrays(gate.arrays())
+    assert again.from_graph == ("stages",)
+    scores = again.score_views(new.mapping())
+    assert auroc(scores, again.score_views(strange["far"].mapping())) > 0.99
+
+
+def test_a_gate_is_refused_where_the_graph_lacks_its_view() -> None:
+    known, groups, outliers, _, _ = planted(0, blind=["features", "pixels"], absent=())
+    arrays = fit_gate(known, groups, outliers)[0].arrays()
+
+    def bundle(stages: str | None) -> Any:
+        return SimpleNamespace(ood=arrays, info=SimpleNamespace(tensors=Tensors(stages=stages)))
+
+    assert Gate.from_bundle(bundle("stages")).from_graph == ("stages",)
+    with pytest.raises(BundleError, match="needs stages that the graph does not give"):
+        Gate.from_bundle(bundle(None))
 
 
 def test_the_stated_share_of_new_images_passes() -> None:
@@ -317,7 +344,7 @@ def test_copies_of_one_patient_do_not_vouch_for_each_other() -> None:
     known, _, outliers, new, _ = planted(2)
     assert known.features is not None
     rows = np.repeat(np.arange(30), 10)
-    copies = known.rows(rows)
+    copies = Views(known.pixels[rows], known.features[rows])
     made = Outliers(outliers.views, outliers.kinds, outliers.origins)
     by_patient, about = fit_gate(copies, [f"p{row}" for row in rows], made)
     kept = (by_patient.score_views(new.mapping()) <= about.threshold).mean()
@@ -331,7 +358,7 @@ def test_without_features_pixels_alone_are_a_gate() -> None:
     known, groups, outliers, _, strange = planted(3)
     bare = Outliers(Views(outliers.views.pixels), outliers.kinds, outliers.origins)
     gate, about = fit_gate(Views(known.pixels), groups, bare)
-    assert not gate.needs_features
+    assert gate.from_graph == ()
     assert about.dimension == 0
     far = gate.score_views({"pixels": strange["far"].pixels})
     assert (far > about.threshold).mean() > 0.9

@@ -174,8 +174,9 @@ def test_features_are_the_pooled_map(make_manifest: Make, tiny: Recipe, tmp_path
     train(make_manifest(10), tiny, tmp_path / "run", {"epochs": 1})
     model = load_best(tmp_path / "run")
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-    features = predict_features(model, images, batch_size=2)
+    features, stages = predict_features(model, images, batch_size=2)
     assert features.shape == (5, 8) and features.dtype == np.float32
+    assert stages is not None and len(stages) == 5
     with torch.no_grad():
         logits = model.head(torch.from_numpy(features)[:, :, None, None]).numpy()
     assert np.allclose(logits, predict_logits(model, images), atol=1e-5)

@@ -42,11 +42,15 @@ REALDATA = os.environ.get("OVERREAD_REALDATA", str(HERE.parents[1] / "shared" / 
 FOLDER = "msld/Fold1/Train"
 PHOTOGRAPH = re.compile(r"(N?M\d+_\d+)_\d+\.jpg$")
 SETTINGS = {
-    "epochs": 60,
+    "epochs": 120,
     "input.height": 32,
     "input.width": 32,
     "optimiser.lr": 1e-3,
     "batch_size": 16,
+    "augment.horizontal_flip": True,
+    "augment.vertical_flip": True,
+    "augment.rotation_deg": 10,
+    "augment.shift": 0.1,
 }
 Policy = Literal["naive", "leak-proof"]
 POLICIES: tuple[Policy, Policy] = ("naive", "leak-proof")
@@ -133,14 +137,22 @@ def page(
     rows: Mapping[int, Mapping[str, Mapping[str, float]]], originals: int, trained: Path | None
 ) -> str:
     """The page as Markdown; `rows` holds the results by seed and policy."""
-    settings = f"{SETTINGS['epochs']} epochs, batches of {SETTINGS['batch_size']}, Adam 1e-3"
+    settings = (
+        f"{SETTINGS['epochs']} epochs, batches of {SETTINGS['batch_size']}, Adam 1e-3, flips, "
+        f"turns of up to {SETTINGS['augment.rotation_deg']} degrees, shifts of up to "
+        f"{SETTINGS['augment.shift']} of the side"
+    )
     text = (
         f"Each of {originals} photographs of MSLD's augmented fold gets a label by a coin; its "
         f"altered copies (about 14) share it. The same small network (`monkeypox-cnn` at 32 x 32, "
         f"{settings}) is trained on both splits (7:1:2) of the same images, best epoch by "
         "validation accuracy. The groups are those that the audit found without the file names. "
-        "Chance: .5. The settings were changed once: with 60 photographs and batches of 32, seed 0 "
-        "gave .887 on the naive split."
+        "Chance: .5. The settings were changed twice. With 60 photographs and batches of 32, seed "
+        "0 gave .887 on the naive split. With 30, batches of 16, 60 epochs and no augmentation the "
+        "ten seeds gave .890 (.856 to .925) on the naive split and .552 on the other: a network "
+        "that never saw a photograph turned does not know its turned copy, however long it is "
+        "trained (.905 after 60 and 150 epochs of seed 100). Augmentation and 120 epochs were then "
+        "chosen on seed 101, which is not below (.976; .893 without)."
     )
     lines = [
         "# The price of a leak\n",

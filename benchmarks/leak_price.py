@@ -152,7 +152,7 @@ def page(
         "ten seeds gave .890 (.856 to .925) on the naive split and .552 on the other: a network "
         "that never saw a photograph turned does not know its turned copy, however long it is "
         "trained (.905 after 60 and 150 epochs of seed 100). Augmentation and 120 epochs were then "
-        "chosen on seed 101, which is not below (.976; .893 without)."
+        "chosen by the test accuracy of seed 101, which is not below (.976; .893 without)."
     )
     lines = [
         "# The price of a leak\n",

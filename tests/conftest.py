@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import random
@@ -63,6 +62,7 @@ def postgres() -> Iterator[Server]:
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a small `overread demo` leaves, made once for all workers: to be read, or copied."""
     pytest.importorskip("torch")
+    fcntl = pytest.importorskip("fcntl", reason="needs a lock that Windows does not have")
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     run, made = base / "demo-run", base / "demo-run.made"

@@ -48,7 +48,7 @@ from overread.predict.ood_fit import Outliers, Views, fit_gate
 from overread.predict.outliers import synthetic_outliers
 from overread.predict.pixels import describe_pixels
 from overread.predict.predictor import load
-from overread.predict.prune import without_outputs
+from overread.predict.prune import output_names, without_outputs
 from overread.predict.session import Session
 from overread.predict.threads import usable_cores
 from overread.train.export import export_classifier
@@ -138,7 +138,7 @@ def write_model(path: Path, model: Classifier) -> bytes:
     many = np.concatenate(list(strange.values()))
 
     def views(images: np.ndarray) -> Views:
-        return Views(describe_pixels(images), predict_features(model, images))
+        return Views(describe_pixels(images), *predict_features(model, images))
 
     made = Outliers(views(many), np.repeat(list(strange), 20), np.tile(np.arange(20), len(strange)))
     gate, ood = fit_gate(views(pictures), [str(i) for i in range(60)], made)
@@ -153,6 +153,7 @@ def write_model(path: Path, model: Classifier) -> bytes:
         operating_point=OperatingPoint(confidence=0.5),
         conformal=Conformal(coverage=0.9, quantiles=(0.9,) * 4),
         ood=ood,
+        tensors=Tensors.among(output_names(onnx)),
         heatmap=Heatmap(scale=1.0),
         data=DataFingerprint(images=1, manifest_sha256="0" * 64, policy="none"),
     )

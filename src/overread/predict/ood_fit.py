@@ -65,7 +65,7 @@ def fit_gate(
     outliers: Outliers,
     *,
     held_out: NDArray[np.bool_] | None = None,
-    accept: float = 0.96,
+    accept: float = 0.97,
     seed: int = 0,
 ) -> tuple[Gate, Ood]:
     """The gate for images like `views` (n rows), and what `bundle.json` says of it.

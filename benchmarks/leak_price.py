@@ -22,7 +22,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import t as student_t
@@ -41,12 +41,10 @@ HERE = Path(__file__).resolve().parent
 REALDATA = os.environ.get("OVERREAD_REALDATA", str(HERE.parents[1] / "shared" / "data"))
 FOLDER = "msld/Fold1/Train"
 PHOTOGRAPH = re.compile(r"(N?M\d+_\d+)_\d+\.jpg$")
+SMALL = {"input.height": 32, "input.width": 32, "optimiser.lr": 1e-3, "batch_size": 16}
 SETTINGS = {
+    **SMALL,
     "epochs": 120,
-    "input.height": 32,
-    "input.width": 32,
-    "optimiser.lr": 1e-3,
-    "batch_size": 16,
     "augment.horizontal_flip": True,
     "augment.vertical_flip": True,
     "augment.rotation_deg": 10,
@@ -108,7 +106,9 @@ def _once(base: Path, run: Path, policy: Policy, seed: int) -> dict[str, float]:
     return read_json(run / "result.json")
 
 
-def measured(base: Path, run: Path, policy: Policy, seed: int) -> dict[str, float]:
+def measured(
+    base: Path, run: Path, policy: Policy, seed: int, settings: Mapping[str, Any] = SETTINGS
+) -> dict[str, float]:
     """Draw a label for every photograph, split by `policy`, train, and count on the test part."""
     run.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(base)
@@ -121,7 +121,7 @@ def measured(base: Path, run: Path, policy: Policy, seed: int) -> dict[str, floa
     certificate = split(run, seed=seed, policy=policy)
     assert certificate["leaky"] == (policy == "naive")
     manifest = read_manifest(run)
-    recipe = with_overrides(load_recipe("monkeypox-cnn"), SETTINGS)
+    recipe = with_overrides(load_recipe("monkeypox-cnn"), settings)
     plan = plan_run(run, manifest, recipe, from_scratch=True, seed=seed, threads=1, resume=True)
     fit(plan, manifest, run, resume=True, show=False)
     test = load_part(

@@ -71,10 +71,11 @@ NETWORKS_DATA = "covid_radiography"
 
 
 NEARLY_EMPTY = (
-    "Where the aim is missed, maps are nearly empty and 32 bits end. Of the 1,000 maps of `auto` on",
-    "chest_xray/train three are over it, on msld/Fold1/Train one: their largest values are 1/300 to",
-    "1/800 of the median map's. Against autograd in 64 bits the model file is 2e-04 to 4e-03 off on",
-    "these four, PyTorch in 32 bits 5e-04 to 1e-03. That of resnet10t was not looked into.",
+    "Where the aim is missed, maps are nearly empty and 32 bits end. Of the 1,000 maps of",
+    "`auto` on chest_xray/train three are over it, on msld/Fold1/Train one: their largest",
+    "values are 1/300 to 1/800 of the median map's. Against autograd in 64 bits the model file",
+    "is 2e-04 to 4e-03 off on these four, PyTorch in 32 bits 5e-04 to 1e-03. That of resnet10t",
+    "was not looked into.",
 )
 
 

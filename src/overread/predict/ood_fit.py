@@ -103,7 +103,7 @@ def fit_gate(
 def _candidates(names: list[Name]) -> list[tuple[tuple[Name, ...], str]]:
     """Each distance alone, and each pair of one in a network's view and one in pixels."""
     alone: list[tuple[tuple[Name, ...], str]] = [((name,), "max") for name in names]
-    pairs = [(a, b) for a in names for b in names if a[0] != "pixels" == b[0]]
+    pairs = [(a, b) for a in names for b in names if a[0] != "pixels" and b[0] == "pixels"]
     return alone + [(pair, how) for pair in pairs for how in ("max", "mean")]
 
 

@@ -63,17 +63,11 @@ class Deployed(nn.Module):
         self.calibrated = Calibrated(calibration)
         self.cam = cam
         self.means = tap(network.features, stages)
-        self.outputs = tuple(
-            name
-            for name, there in {
-                "logits": True,
-                "probabilities": True,
-                "features": True,
-                "heatmap": cam is not None,
-                "stages": bool(stages),
-            }.items()
-            if there
-        )
+        self.outputs: tuple[str, ...] = ("logits", "probabilities", "features")
+        if cam is not None:
+            self.outputs += ("heatmap",)
+        if stages:
+            self.outputs += ("stages",)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         maps = self.network.maps(image.permute(0, 3, 1, 2))

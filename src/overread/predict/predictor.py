@@ -181,16 +181,17 @@ class Predictor:
         path = str(image) if isinstance(image, str | Path) else None
         try:
             if isinstance(image, np.ndarray):
-                whole, size = _rgb(image), image.shape[:2]
-                pixels = preprocess(whole, self.spec)
+                pixels, size = preprocess(_rgb(image), self.spec), image.shape[:2]
+                whole = image if picture else None
             else:
                 source = Path(image) if isinstance(image, str) else image
                 bounds = limits or Limits()
                 pixels, decoded = load_preprocessed(source, self.spec, frame=frame, limits=bounds)
-                whole, size = decoded.pixels, (decoded.facts.height, decoded.facts.width)
+                whole = decoded.pixels if picture else None  # a copy, made for a drawing only
+                size = decoded.facts.height, decoded.facts.width
         except ImageRefused as error:
             return Prepared(path, None, refused=str(ImageRefused(error.problem, hint=error.hint)))
-        return Prepared(path, pixels, measure(pixels, size), whole if picture else None)
+        return Prepared(path, pixels, measure(pixels, size), whole)
 
     def judge(
         self,

@@ -68,8 +68,10 @@ SYSTEM := chromium fonts-noto-cjk postgresql
 system:
 	@dpkg -s $(SYSTEM) >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq $(SYSTEM) >/dev/null; }
 
+# How fast a model file answers on this machine. The other benchmarks need real images: benchmarks/README.md.
 bench: setup
-	$(PY) -m benchmarks.recipes
+	mkdir -p dist
+	$(PY) -m benchmarks.inference --out dist/inference.md
 
 clean:
 	rm -rf $(VENV) dist build demo-run demo-data

@@ -12,12 +12,12 @@ the smaller of the two numbers allows.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from benchmarks.realdata import add_data_option, photographs
 from numpy.typing import NDArray
 
 from overread.dataset.manifest import read_manifest
@@ -27,7 +27,6 @@ from overread.predict.ood_fit import auroc
 from overread.predict.predictor import Predictor, load
 
 HERE = Path(__file__).resolve().parent
-REALDATA = os.environ.get("OVERREAD_REALDATA", str(HERE.parents[1] / "shared" / "data"))
 KINDS = ("photos", "dermoscopy", "histology", "brain_mri", "fundus", "mammogram")
 # Folder of a task: its images and their kind. The two sets of chest X-rays are one modality and
 # share children: neither is foreign to the other.
@@ -37,7 +36,7 @@ TASKS = {
     "covid_radiography": ("covid_radiography", "chest X-rays"),
     "chest_xray": ("chest_xray", "chest X-rays"),
 }
-MOST, RESAMPLES, SUFFIXES = 80, 1000, (".jpg", ".jpeg", ".png")
+MOST, RESAMPLES = 80, 1000
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Answers:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--data", type=Path, default=Path(REALDATA))
+    add_data_option(parser)
     parser.add_argument("--page", type=Path, default=HERE / "gate.md")
     given = parser.parse_args()
     lines = [line for run in given.runs for line in section(run, given.data)]
@@ -102,13 +101,7 @@ def real(data: Path, own: str) -> dict[str, list[Path]]:
 
 
 def some(folder: Path) -> list[Path]:
-    files = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-        and "_mask" not in path.name
-        and "masks" not in path.parts
-    ]
+    files = photographs(folder)
     rows = np.random.default_rng(0).choice(len(files), min(MOST, len(files)), replace=False)
     return [files[row] for row in np.sort(rows)]
 

@@ -11,7 +11,6 @@ the package's. Networks that FOLDER holds figures of are not asked again.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -22,6 +21,7 @@ from typing import Literal
 import numpy as np
 import onnxruntime
 import torch
+from benchmarks.realdata import add_data_option, photographs
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -38,8 +38,6 @@ from overread.train.models import Classifier, build_classifier
 from overread.train.recipe import load_recipe, with_overrides
 
 HERE = Path(__file__).resolve().parent
-REALDATA = os.environ.get("OVERREAD_REALDATA", str(HERE.parents[1] / "shared" / "data"))
-SUFFIXES = (".jpg", ".jpeg", ".png")
 SIDE, BATCH, AIM = 224, 10, 1e-3
 Method = Literal["grad-cam", "hires-cam"]
 Row = tuple[str, str, Method, Callable[[], "Subject"]]
@@ -125,7 +123,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, required=True, help="folder of the trained runs")
     parser.add_argument("--work", type=Path, required=True, help="folder for the figures")
-    parser.add_argument("--data", type=Path, default=Path(REALDATA))
+    add_data_option(parser)
     parser.add_argument("--page", action="store_true", help="only write what FOLDER holds")
     parser.add_argument("--images", type=int, default=500, help="of each data set, at most")
     return parser.parse_args()
@@ -192,8 +190,7 @@ def _warm(model: Classifier, images: NDArray[np.uint8]) -> None:
 
 def pictures(options: argparse.Namespace, data: str, spec: PreprocessSpec) -> NDArray[np.uint8]:
     """At most `--images` of a data set, evenly over its files, prepared as for prediction."""
-    paths = sorted(p for p in (options.data / data).rglob("*") if p.suffix.lower() in SUFFIXES)
-    paths = [path for path in paths if "_mask" not in path.name]
+    paths = photographs(options.data / data)
     rows = np.linspace(0, len(paths) - 1, min(options.images, len(paths))).astype(int)
     return np.stack([load_preprocessed(paths[row], spec)[0] for row in rows])
 

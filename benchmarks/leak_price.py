@@ -13,7 +13,6 @@ figures are shown as well.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import statistics
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from benchmarks.realdata import add_data_option
 from scipy.stats import t as student_t
 
 from overread.dataset.audit import audit
@@ -38,7 +38,6 @@ from overread.train.planning import plan_run
 from overread.train.recipe import load_recipe, with_overrides
 
 HERE = Path(__file__).resolve().parent
-REALDATA = os.environ.get("OVERREAD_REALDATA", str(HERE.parents[1] / "shared" / "data"))
 FOLDER = "msld/Fold1/Train"
 PHOTOGRAPH = re.compile(r"(N?M\d+_\d+)_\d+\.jpg$")
 SMALL = {"input.height": 32, "input.width": 32, "optimiser.lr": 1e-3, "batch_size": 16}
@@ -69,7 +68,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--data", type=Path, default=Path(REALDATA))
+    add_data_option(parser)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--originals", type=int, default=30)
     parser.add_argument("--trained", type=Path, help="a run of `overread train --leak-price`")

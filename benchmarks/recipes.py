@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.realdata import add_data_option
+
 from overread.dataset.audit import audit
 from overread.dataset.split import split
 from overread.errors import OverreadError
@@ -28,7 +30,6 @@ from overread.train.pipeline import is_finished, train
 from overread.train.recipe import load_recipe
 
 HERE = Path(__file__).resolve().parent
-REALDATA = os.environ.get("OVERREAD_REALDATA", str(HERE.parents[1] / "shared" / "data"))
 SPLIT_FILES = ("manifest.csv", "audit.json", "certificate.json")
 
 
@@ -83,7 +84,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
-    parser.add_argument("--data", type=Path, default=Path(REALDATA))
+    add_data_option(parser)
     parser.add_argument("--weights", type=Path, help="ImageNet weights for auto")
     parser.add_argument("--only", nargs="*", default=(), help="recipes or data folders")
     parser.add_argument("--epochs", type=int, help="at most this many")

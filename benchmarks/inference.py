@@ -51,6 +51,7 @@ from overread.predict.predictor import load
 from overread.predict.prune import output_names, without_outputs
 from overread.predict.session import Session
 from overread.predict.threads import usable_cores
+from overread.train.attempts import Precision
 from overread.train.export import export_classifier
 from overread.train.golden import drawn, golden_inputs
 from overread.train.infer import predict_features
@@ -58,7 +59,7 @@ from overread.train.models import Classifier, blank_classifier
 from overread.train.onnx_graph import with_half_weights
 from overread.train.quantise import Quantiser
 from overread.train.recipe import load_recipe, with_overrides
-from overread.train.reexport import Precision, reexport
+from overread.train.reexport import reexport
 
 SIDE, BATCH, FILES = 224, 16, 96
 RAW_BATCHES = (4, 8, 16)

@@ -11,7 +11,7 @@ import typer
 from overread.cli.output import JsonFlag, console, print_json
 
 if TYPE_CHECKING:
-    from overread.train.reexport import Precision
+    from overread.train.attempts import Precision
 
 
 def export(

@@ -17,11 +17,12 @@ from overread.bundle.read import Bundle, read_bundle  # noqa: E402
 from overread.cli.main import app  # noqa: E402
 from overread.errors import BundleError, ConfigError, DataError, LeakError  # noqa: E402
 from overread.predict.predictor import load  # noqa: E402
-from overread.train import reexport as module  # noqa: E402
+from overread.train import attempts as module  # noqa: E402
 from overread.train.agreement import Answered, agreement, macro_auroc  # noqa: E402
 from overread.train.openvino_ir import export_openvino  # noqa: E402
 from overread.train.pipeline import train  # noqa: E402
 from overread.train.reexport import reexport  # noqa: E402
+from overread.train.run_source import open_run  # noqa: E402
 from overread.train.torch_program import export_torch  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -127,7 +128,7 @@ def test_limits_are_fitted_anew_on_the_8_bit_network(
 def test_no_image_of_validation_or_test_calibrates(
     run: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = module.open_run(read_bundle(run / "model.overread").info, run)
+    source = open_run(read_bundle(run / "model.overread").info, run)
     given = module._some(source, 10**6)
     whole = {image.tobytes() for image in given}
     rows = np.arange(len(source.val))

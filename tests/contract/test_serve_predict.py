@@ -378,6 +378,18 @@ def test_many_at_once_all_get_their_own_answer(server: Running) -> None:
     assert runs < 24 * 6, "nothing was run together"
 
 
+def test_no_batch_is_larger_than_suits_the_model(tmp_path: Path) -> None:
+    with running(write_tiny(tmp_path / "m.overread")) as server:
+        size = server.app.state.answering.registry.get().batch_size
+        parts = [
+            ("images", (f"{number}.png", png(picture("red", seed=number)))) for number in range(12)
+        ]
+        assert server.http.post("/v1/predict", files=parts).status_code == 200
+        batches = server.metric('overread_batch_images_count{model="tiny"}')
+        small = server.metric(f'overread_batch_images_bucket{{le="{size:.1f}",model="tiny"}}')
+        assert small == batches >= 12 / size
+
+
 def test_figures_for_prometheus(tmp_path: Path) -> None:
     with running(write_tiny(tmp_path / "m.overread")) as server:
         server.predict(RED)

@@ -93,6 +93,8 @@ class Predictor:
         self.spec = bundle.info.preprocess.spec
         self.session = Session(bundle.onnx, bundle.info.tensors, threads=threads, engine=engine)
         self.gate = Gate.from_bundle(bundle) if bundle.info.ood else None
+        small = engine == "onnxruntime" and len(bundle.onnx) <= SMALL
+        self.batch_size = SMALL_BATCH if small else BATCH
         self.model = {
             "name": self.info.name,
             "version": self.info.version,
@@ -132,9 +134,7 @@ class Predictor:
         `batch_size` is by default what suits the size of the model.
         """
         self._require_heatmap(heatmap)
-        small = self.session.engine == "onnxruntime" and len(self.bundle.onnx) <= SMALL
-        size = batch_size or (SMALL_BATCH if small else BATCH)
-        return self._stream(images, size, heatmap, frame, limits)
+        return self._stream(images, batch_size or self.batch_size, heatmap, frame, limits)
 
     def time_a_batch(self) -> None:
         """Run the network once on a batch of the stored pictures: what `fastest` measures."""

@@ -57,7 +57,7 @@ class Answering:
         self._batchers = {
             name: Batcher(
                 self._judge_with(name),
-                size=settings.batch,
+                size=settings.batch or registry.get(name).batch_size,
                 wait=settings.wait_ms / 1000,
                 name=f"overread-run-{name}",
                 workers=usable_cores(),

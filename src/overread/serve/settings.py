@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from overread.predict.predictor import BATCH
-
 
 @dataclass(frozen=True)
 class ServeSettings:
@@ -16,12 +14,12 @@ class ServeSettings:
     log. `log_required`: give no answer whose case was not stored. `keep_images`: a folder for the
     images, kept for `retention_days`; None keeps none. `max_bytes` bounds one request, `max_images`
     the images in it, `max_pixels` each of them, `held_bytes` all requests being read at once.
-    `queue`: images in work at once, beyond which 503 is said; `batch`, `wait_ms`: most images run
-    together, on one processor each where there are several batches, and how long the first waits
-    for others. `rate`: requests a minute for each key or address, 0 for no limit. `trusted_header`
-    holds the user that a proxy among `trusted_proxies` (addresses or networks) has logged in.
-    `hosts`: names this server is reached by, beside localhost. `stop_after`: minutes until it stops
-    by itself.
+    `queue`: images in work at once, beyond which 503 is said; `batch`: most images run together, by
+    default what suits the model's size, on one processor each where there are several batches;
+    `wait_ms`: how long the first waits for others. `rate`: requests a minute for each key or
+    address, 0 for no limit. `trusted_header` holds the user that a proxy among `trusted_proxies`
+    (addresses or networks) has logged in. `hosts`: names this server is reached by, beside
+    localhost. `stop_after`: minutes until it stops by itself.
     """
 
     host: str = "127.0.0.1"
@@ -35,7 +33,7 @@ class ServeSettings:
     max_pixels: int = 64_000_000
     held_bytes: int = 512 * 2**20
     queue: int = 128
-    batch: int = BATCH
+    batch: int | None = None
     wait_ms: float = 3.0
     rate: int = 240
     trusted_header: str | None = None

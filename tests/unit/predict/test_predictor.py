@@ -245,7 +245,9 @@ def test_batches_suit_the_size_of_the_model(
 
     monkeypatch.setattr(Predictor, "judge", watched)
     monkeypatch.setattr("overread.predict.predictor.SMALL", small)
-    assert len(list(model.predict_many(mixed(8)))) == 8
+    opened = Predictor(model.bundle)
+    assert opened.batch_size == size
+    assert len(list(opened.predict_many(mixed(8)))) == 8
     assert sizes == [size] * (8 // size)
 
 

@@ -332,6 +332,26 @@ def evaluate_with_a_map_that_is_no_pair(tmp: Path) -> Sequence[object]:
     return "evaluate", model, data, "--out", tmp / "run", "--map", "redred"
 
 
+@case("'red'", "'green'", "'blue'", "--map")
+def evaluate_with_two_names_for_one_class(tmp: Path) -> Sequence[object]:
+    model, data = write_tiny(tmp / "model.overread"), folders(tmp / "data")
+    pairs = ("--map", "red=green", "--map", "red=blue")
+    return "evaluate", model, data, "--out", tmp / "run", *pairs
+
+
+@case("'gren'", "no class of the model", "Did you mean 'green'", "--map")
+def evaluate_with_a_map_to_an_unknown_class(tmp: Path) -> Sequence[object]:
+    model, data = write_tiny(tmp / "model.overread"), folders(tmp / "data")
+    return "evaluate", model, data, "--out", tmp / "run", "--map", "red=gren"
+
+
+@case("'GREEN'", "--map 'GREEN=green'")
+def evaluate_on_labels_in_another_case(tmp: Path) -> Sequence[object]:
+    data = folders(tmp / "data")
+    (data / "red").rename(data / "GREEN")
+    return "evaluate", write_tiny(tmp / "model.overread"), data, "--out", tmp / "run"
+
+
 @case("run", "--out")
 def evaluate_into_a_folder_with_a_run(tmp: Path) -> Sequence[object]:
     run_folder = predictions(tmp, "path,label,p_a,p_b\nx.png,a,0.6,0.4\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -32,13 +33,7 @@ def evaluate(
     """
     from overread.predict.external import evaluate as judge
 
-    labels = {}
-    for text in map_ or ():
-        theirs, sign, ours = text.partition("=")
-        if not sign:
-            raise ConfigError(f"'{text}' is no pair", where="--map", hint="Write 'theirs=ours'.")
-        labels[theirs.strip()] = ours.strip()
-    metrics = judge(model, data, out, labels=labels, split=split, shortcuts=shortcuts)
+    metrics = judge(model, data, out, labels=_pairs(map_ or ()), split=split, shortcuts=shortcuts)
     if json:
         print_json(metrics)
         return
@@ -53,3 +48,20 @@ def evaluate(
                 f"(95 % interval {low:+.3f} to {high:+.3f})"
             )
     console.print(f"\nReport  {out / 'report.html'}")
+
+
+def _pairs(texts: Iterable[str]) -> dict[str, str]:
+    """{theirs: ours} of texts such as "Gut=benign"; ConfigError for what is no pair, or two."""
+    labels: dict[str, str] = {}
+    for text in texts:
+        theirs, sign, ours = (part.strip() for part in text.partition("="))
+        if not sign:
+            raise ConfigError(f"'{text}' is no pair", where="--map", hint="Write 'theirs=ours'.")
+        if labels.get(theirs, ours) != ours:
+            raise ConfigError(
+                f"'{theirs}' is to be both '{labels[theirs]}' and '{ours}'",
+                where="--map",
+                hint="Give each of their classes once.",
+            )
+        labels[theirs] = ours
+    return labels

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from overread.errors import DataError
-from overread.evaluate.predictions import PredictionTable
 from overread.files import read_json, sha256_bytes, write_json
 
 
-def hash_of_test_set(table: PredictionTable) -> str:
-    """SHA-256 of the sorted paths and labels of the rows in the split "test"."""
-    test = table.select("test")
-    rows = sorted(zip(test.paths, test.labels, strict=True))
-    return sha256_bytes("\n".join(f"{path}\t{label}" for path, label in rows).encode())
+def hash_of_test_set(images: Iterable[str]) -> str:
+    """SHA-256 of the test images' own (sorted): wherever they lie, and whatever they are named."""
+    return sha256_bytes("\n".join(sorted(images)).encode())
 
 
 def count_look(test_hash: str, what: str) -> int | None:
     """Note that `what` was judged on this test set; how many different ones have been so far.
 
-    `what` identifies the answers, as the SHA-256 of the predictions: the same again is no new
-    look. None where the counter cannot be kept (a read-only home).
+    `what` identifies the model, as its file's SHA-256: the same again is no new look. None where
+    the counter cannot be kept (a read-only home).
     """
     path = Path(os.environ.get("OVERREAD_HOME") or Path.home() / ".overread") / "looks.json"
     try:

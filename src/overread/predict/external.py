@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from overread.evaluate.looks import count_look, hash_of_test_set
 from overread.evaluate.predictions import write_predictions
 from overread.evaluate.recompute import recompute
 from overread.evaluate.report import write_report
-from overread.files import sha256_file, write_json
+from overread.files import write_json
 from overread.predict.battery import try_shortcuts
 from overread.predict.labelled import predict_records
 from overread.predict.pictures import write_mistakes
@@ -59,10 +60,10 @@ def evaluate(
     write_predictions(out / "predictions.csv", table)
     if shortcuts:
         try_shortcuts(predictor, manifest.root, manifest.records, out)
-    looks = count_look(hash_of_test_set(table), sha256_file(out / "predictions.csv"))
+    test_set = hash_of_test_set(record.sha256 for record in manifest.records)
     metrics = {
         **recompute(out),
-        "test_looks": looks,
+        "test_looks": count_look(test_set, predictor.bundle.sha256),
         "model": predictor.model,
         "data": str(manifest.root),
         "unreadable": [{"path": path, "reason": reason} for path, reason in failures],
@@ -85,6 +86,13 @@ def _test_records(
             where="--map",
             hint=did_you_mean(unknown[0], manifest.classes),
         )
+    for theirs, ours in labels.items():
+        if ours not in info.classes:
+            raise DataError(
+                f"'{theirs}' is to be '{ours}', which is no class of the model",
+                where="--map",
+                hint=did_you_mean(ours, info.classes),
+            )
     chosen = [r for r in manifest.records if split in (None, r.split)]
     if not chosen:
         raise DataError(f"has no part '{split}'", where=manifest.root, hint="Leave out --split.")
@@ -98,6 +106,13 @@ def _mapped(record: ImageRecord, info: BundleInfo, labels: Mapping[str, str]) ->
             raise DataError(
                 f"the label '{name}' is not one of the model's ({', '.join(info.classes)})",
                 where=record.path,
-                hint=f"Say what it is called there: --map '{name}={info.classes[0]}'.",
+                hint=f"Say what it is called there: --map '{name}={_nearest(name, info.classes)}'.",
             )
     return "|".join(sorted(set(names)))
+
+
+def _nearest(name: str, classes: Sequence[str]) -> str:
+    """The class most like `name`, whatever the case; the first where none is like it."""
+    folded = {each.casefold(): each for each in classes}
+    near = get_close_matches(name.casefold(), folded, n=1)
+    return folded[near[0]] if near else classes[0]

@@ -28,7 +28,7 @@ from overread.evaluate.looks import count_look, hash_of_test_set
 from overread.evaluate.predictions import write_predictions
 from overread.evaluate.recompute import recompute
 from overread.evaluate.report import write_report
-from overread.files import read_json, sha256_file, write_json
+from overread.files import read_json, write_json
 from overread.predict.battery import try_shortcuts
 from overread.predict.heatmap import fit_scale
 from overread.predict.labelled import predict_records, select_split
@@ -188,11 +188,12 @@ def _judge(run: Path, manifest: Manifest, model: Path, *, shortcuts: bool) -> di
     records = tuple(select_split(manifest.records, "val", "test"))
     table, _ = predict_records(predictor, manifest.root, records, title="Validation and test")
     write_predictions(run / "predictions.csv", table)
+    tests = tuple(select_split(manifest.records, "test"))
     # Part of the same look at the test images: it reports, and nothing is chosen by it.
     if shortcuts:
-        tests = tuple(select_split(manifest.records, "test"))
         try_shortcuts(predictor, manifest.root, tests, run)
-    looks = count_look(hash_of_test_set(table), sha256_file(run / "predictions.csv"))
+    test_set = hash_of_test_set(record.sha256 for record in tests)
+    looks = count_look(test_set, predictor.bundle.sha256)
     metrics = {**recompute(run), "test_looks": looks, "split": _split(run)}
     write_json(run / "metrics.json", metrics)
     write_mistakes(predictor, manifest.root, table.select("test"), run / "figures" / "mistakes")

@@ -158,7 +158,8 @@ def _judged(made: Bundle, source: RunSource) -> tuple[Any, dict[str, str]]:
         predictor = load(draft)
         table, _ = predict_records(predictor, source.manifest.root, records, title="Testing")
         write_predictions(folder / "predictions.csv", table)
-        looks = count_look(hash_of_test_set(table), sha256_file(folder / "predictions.csv"))
+        tests = hash_of_test_set(r.sha256 for r in select_split(records, "test"))
+        looks = count_look(tests, predictor.bundle.sha256)
         metrics = {**recompute(folder), "test_looks": looks}
         write_json(folder / "metrics.json", metrics)
         english, chinese = write_cards(folder)

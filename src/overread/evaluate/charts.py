@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import accumulate
 from typing import Literal
 
 import numpy as np
@@ -44,14 +45,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """Points (x, y), float64 of equal length; `low`/`high`: the interval at each point, if any."""
+    """Points (x, y), float64 of equal length; `low`/`high`: the interval at each point, if any.
+
+    A "thin" line belongs to the series before it: same colour, and no entry in the legend.
+    """
 
     label: str
     x: Floats
     y: Floats
     low: Floats | None = None
     high: Floats | None = None
-    kind: Literal["line", "points"] = "line"
+    kind: Literal["line", "points", "thin"] = "line"
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ class Chart:
     references: tuple[Reference, ...] = ()
     counts: tuple[Floats, Floats] | None = None
     counts_label: str = "n"
+
+
+def colour_numbers(chart: Chart) -> list[int]:
+    """For each series the number of its colour and dash."""
+    return [n - 1 for n in accumulate(int(series.kind != "thin") for series in chart.series)]
 
 
 def shorten(name: str, most: int = 22) -> str:
@@ -114,7 +123,10 @@ def render_svg(chart: Chart, *, standalone: bool = False) -> str:
         f'<g transform="translate(0 {head})">',
         _axes(chart, below),
         *(_reference(chart, reference) for reference in chart.references),
-        *(_series(chart, number) for number in range(len(chart.series))),
+        *(
+            _series(chart, series, number)
+            for series, number in zip(chart.series, colour_numbers(chart), strict=True)
+        ),
         _counts(chart),
         _legend(chart, below + 56),
         "</g></svg>",
@@ -193,10 +205,16 @@ def _reference(chart: Chart, line: Reference) -> str:
     )
 
 
-def _series(chart: Chart, number: int) -> str:
-    series, colour = chart.series[number], _colour(number)
+def _series(chart: Chart, series: Series, number: int) -> str:
+    colour = _colour(number)
     if series.kind == "points":
         return _whiskers(chart, series, colour)
+    if series.kind == "thin":
+        points = _points(chart, series.x, series.y)
+        return (
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-opacity=".6" '
+            f'stroke-width="1"/>'
+        )
     band = ""
     if series.low is not None and series.high is not None and len(series.x):
         there = _points(chart, series.x, series.high)
@@ -242,7 +260,7 @@ def _counts(chart: Chart) -> str:
 
 def _legend(chart: Chart, top: int) -> str:
     out, y = [], top
-    for number, series in enumerate(chart.series):
+    for series, number in zip(chart.series, colour_numbers(chart), strict=True):
         if series.label:
             dash, wide = DASHES[number % len(DASHES)], 2 if series.kind == "line" else 6
             dash = dash if series.kind == "line" else ""

@@ -46,21 +46,18 @@ def pr_curve(ranking: Ranking) -> dict[str, list[float]] | None:
 
 
 def risk_coverage(confidence: Floats, right: Bools) -> dict[str, Any]:
-    """Share of errors among the surest images, as more of them are answered; and its area.
+    """Share of errors among the surest images, as more of them are answered.
 
-    `confidence`, `right` (n,). The area is the mean risk over all coverages (Geifman and El-Yaniv
-    2017); images equally sure are answered together.
+    `confidence`, `right` (n,). Images equally sure are answered together.
     """
     ranking = Ranking.of(confidence, ~right)
     wrong, fine = ranking.counts(np.ones(len(right)))
     answered = wrong + fine
     risk = wrong / answered
-    steps = np.diff(answered, prepend=0.0) / len(right)
     keep = _thin(len(risk))
     return {
         "coverage": _points(answered[keep] / len(right)),
         "risk": _points(risk[keep]),
-        "area": round(float(np.sum(risk * steps)), 10),
     }
 
 

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.evaluate.charts import COLOURS, Chart, Series, render_heat, render_svg
+from overread.evaluate.charts import (
+    COLOURS,
+    Chart,
+    Series,
+    colour_numbers,
+    render_heat,
+    render_svg,
+)
 from overread.files import atomic_path, write_text
 
 if TYPE_CHECKING:
@@ -72,7 +79,7 @@ def write_png(path: Path, chart: Chart) -> None:
     """Draw a chart with matplotlib, 160 dpi. Needs the [train] extra."""
 
     def draw(axes: Axes) -> None:
-        for number, series in enumerate(chart.series):
+        for series, number in zip(chart.series, colour_numbers(chart), strict=True):
             _draw_series(axes, series, COLOURS[number % len(COLOURS)])
         for line in chart.references:
             (x0, y0), (x1, y1) = line.start, line.end
@@ -101,7 +108,8 @@ def _draw_series(axes: Axes, series: Series, colour: str) -> None:
         return
     if low is not None and high is not None:
         axes.fill_between(series.x, low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(series.x, series.y, color=colour, label=series.label)
+    width = 0.7 if series.kind == "thin" else None
+    axes.plot(series.x, series.y, color=colour, label=series.label, linewidth=width)
 
 
 def write_matrix_png(path: Path, matrix: Matrix) -> None:

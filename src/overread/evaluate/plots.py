@@ -136,6 +136,8 @@ def _fifths(low: float) -> tuple[float, ...]:
 
 def _risk_coverage(part: Part, say: Say) -> Chart:
     curve, n = _curve(part, "risk_coverage"), part["n"]
+    area = estimate_text(curve.get("area"), n, "curves.risk_coverage.area", share=False)
+    label = say("chart.risk.series", n=f"{n:,}", area=area)
     x, y = np.array(curve.get("coverage", [])), np.array(curve.get("risk", []))
     low, high = _score(y, np.maximum(np.round(x * n), 1)) if len(x) else (x, x)
     # The first few images have intervals up to 1; the axis follows the curve, not those.
@@ -147,7 +149,7 @@ def _risk_coverage(part: Part, say: Say) -> Chart:
         say("chart.risk.description"),
         Axis(say("chart.risk.x"), percent=True),
         round_axis(say("chart.risk.y"), [0.0, top], percent=True),
-        (Series(say("chart.risk.series", n=f"{n:,}"), x, y, low, high),) if len(x) else (),
+        (Series(label, x, y, low, high),) if len(x) else (),
     )
 
 
@@ -157,13 +159,17 @@ def _decision(part: Part, say: Say) -> Chart:
     if len(part.get("per_class", {})) == 2 and not part.get("multilabel") and names:
         names = [min(names, key=lambda c: share[c])]  # the rarer of two: the one looked for
     series = []
+    top = max(share.values(), default=1.0)
     for c in names:
         points = _curve(part, "decision")[c]
-        at = np.array(points["threshold"])
+        at, everyone = np.array(points["threshold"]), np.array(points["treat_all"])
         series.append(Series(shorten(c, 40), at, np.array(points["net_benefit"])))
+        drawn = everyone >= -0.2 * top  # it falls without end
         if len(names) == 1:
-            series.append(Series(say("chart.decision.all"), at, np.array(points["treat_all"])))
-    top = max(share.values(), default=1.0)
+            label = say("chart.decision.all")
+            series.append(Series(label, at[drawn], everyone[drawn]))
+        else:
+            series.append(Series("", at[drawn], everyone[drawn], kind="thin"))
     return Chart(
         "decision",
         say("chart.decision.title"),

@@ -44,7 +44,9 @@ def recompute(run: Path, *, as_stored: bool = False) -> dict[str, Any]:
     table = read_predictions(run / "predictions.csv")
     stored = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
     method = stored.get("method") or {}
-    judged_by = (stored.get("test") or {}).get("subgroups") or {}
+    before = stored.get("test") or {}
+    skipped = [row["column"] for row in before.get("subgroups_left_out") or ()]
+    judged_by = {*(before.get("subgroups") or ()), *skipped}
     drawn = {
         "resamples": int(method.get("resamples", RESAMPLES)),
         "seed": int(method.get("seed", 0)),

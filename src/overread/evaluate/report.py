@@ -15,6 +15,7 @@ from overread.evaluate.charts import Chart, render_svg
 from overread.evaluate.figures import Matrix, write_figures
 from overread.evaluate.plots import part_charts, training_charts
 from overread.evaluate.run_files import RunFiles, load_run
+from overread.evaluate.subgroups import FEWEST_IMAGES, MOST_VALUES
 from overread.evaluate.verdict import Leak, matrix_of, verdict
 from overread.files import write_text
 from overread.pages.page import render_page
@@ -113,6 +114,9 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
         "predictive": rows.predictive,
         "failed": FAILED,
         "subgroups": rows.subgroup_rows(part),
+        "subgroups_left_out": part.get("subgroups_left_out"),
+        "few": FEWEST_IMAGES,
+        "many": MOST_VALUES,
         "points": _points(files),
         "headings": HEADINGS,
         "sets": trials.sets(files.metrics),

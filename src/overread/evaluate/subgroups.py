@@ -7,6 +7,7 @@ interval excludes 0 is flagged.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,8 +33,8 @@ def subgroups(
 ) -> dict[str, dict[str, Any]]:
     """For each column and value: images, groups, estimates, and the gap to all other images.
 
-    `columns` holds (n,) texts each. Numbers with many values are cut into thirds; columns with one
-    value, or too many, are left out.
+    `columns` holds (n,) texts each. Numbers with many values are cut into thirds; see `left_out`
+    for what is not judged.
     """
     found = {}
     for name, texts in columns.items():
@@ -47,6 +48,23 @@ def subgroups(
                 if rows.sum() >= FEWEST_IMAGES
             }
     return {name: rows for name, rows in found.items() if rows}
+
+
+def left_out(columns: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """What `subgroups` does not judge, as {column, value, n}.
+
+    Values with fewer than FEWEST_IMAGES images; and, with a `value` of None, columns with more than
+    MOST_VALUES different ones, of which `n` says how many. A column of one value holds no subgroup.
+    """
+    found: list[dict[str, Any]] = []
+    for name, texts in columns.items():
+        counts = Counter(banded(texts))
+        if len(counts) > MOST_VALUES:
+            found.append({"column": name, "value": None, "n": len(counts)})
+        elif len(counts) > 1:
+            few = sorted(value for value, n in counts.items() if n < FEWEST_IMAGES)
+            found += [{"column": name, "value": value, "n": counts[value]} for value in few]
+    return found
 
 
 def banded(texts: Sequence[str]) -> list[str]:

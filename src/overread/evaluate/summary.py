@@ -22,7 +22,8 @@ from overread.evaluate.metrics import Ranking
 from overread.evaluate.predictions import PredictionTable
 from overread.evaluate.reliability import forecasts, reliability_bins
 from overread.evaluate.resample import group_rows
-from overread.evaluate.subgroups import subgroups
+from overread.evaluate.selective import risk_area
+from overread.evaluate.subgroups import left_out, subgroups
 from overread.evaluate.thresholds import confidence, operating_points
 
 RESAMPLES = 2000
@@ -58,7 +59,11 @@ def evaluate_table(
     judged = part(test, resamples, seed)
     by_value = subgroups(Sample.of(test), columns, resamples=resamples, seed=seed)
     return {
-        "test": {**judged, "subgroups": plain(by_value)},
+        "test": {
+            **judged,
+            "subgroups": plain(by_value),
+            "subgroups_left_out": left_out(columns),
+        },
         "val": part(val, resamples, seed) if len(val) else None,
         "operating_points": _points(val, test) if len(val) else [],
         "sets": _sets(val, test) if len(val) and not table.multilabel else None,
@@ -80,7 +85,7 @@ def part(table: PredictionTable, resamples: int, seed: int) -> dict[str, Any]:
         **plain(found),
         "confusion": _confusion(sample),
         "answered": plain(_answered(sample)),
-        "curves": _curves(sample, table),
+        "curves": _curves(sample, table, resamples, seed),
     }
 
 
@@ -150,7 +155,9 @@ def _answered(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _curves(sample: Sample, table: PredictionTable) -> dict[str, Any]:
+def _curves(sample: Sample, table: PredictionTable, resamples: int, seed: int) -> dict[str, Any]:
+    certainty = confidence(table)
+    area = risk_area(certainty, sample.right, sample.groups, resamples=resamples, seed=seed)
     sure, outcome = forecasts(sample.probabilities, sample.truth, sample.multilabel)
     columns = zip(sample.classes, sample.probabilities.T, sample.truth.T, strict=True)
     rankings = {name: Ranking.of(p, y) for name, p, y in columns}
@@ -158,7 +165,10 @@ def _curves(sample: Sample, table: PredictionTable) -> dict[str, Any]:
         "roc": {name: curve_points.roc_curve(r) for name, r in rankings.items()},
         "pr": {name: curve_points.pr_curve(r) for name, r in rankings.items()},
         "reliability": reliability_bins(sure.ravel(), outcome.ravel()),
-        "risk_coverage": curve_points.risk_coverage(confidence(table), sample.right),
+        "risk_coverage": {
+            **curve_points.risk_coverage(certainty, sample.right),
+            "area": plain(area),
+        },
         "decision": {
             name: curve_points.decision_curve(p, y)
             for name, p, y in zip(

@@ -87,7 +87,7 @@ def verdict(
     chance = _chance(part, multilabel)
     if leaky and chance and chance.key == "verdict.chance_better":
         chance = None  # a leak alone can do that
-    main = (_lead(part, leak), leaky, chance, _size(part))
+    main = (_lead(part, leak, multilabel), leaky, chance, _size(part))
     further = (_weakest(part), _abstention(part))
     warnings = (tried, _shortcut(shortcuts))
     return Verdict(*(tuple(filter(None, group)) for group in (main, further, warnings)))
@@ -97,13 +97,15 @@ def _balanced(part: Mapping[str, Any]) -> tuple[float, ...]:
     return checked(part.get("balanced_accuracy"), part.get("n"), "balanced_accuracy")
 
 
-def _lead(part: Mapping[str, Any], leak: Leak) -> Said:
+def _lead(part: Mapping[str, Any], leak: Leak, multilabel: bool) -> Said:
     value, low, high = map(percent, _balanced(part))
+    # With several findings an image, those rightly not named count as much as those named.
+    kind = "rules" if multilabel else "recognises"
     return say(
         f"verdict.lead_{leak.state}",
         n=f"{part['n']:,}",
         groups=f"{part.get('groups', part['n']):,}",
-        value=value,
+        does=say(f"verdict.{kind}", value=value),
         low=low,
         high=high,
     )

@@ -14,6 +14,7 @@ from overread.evaluate.charts import (
     Chart,
     Reference,
     Series,
+    colour_numbers,
     render_heat,
     render_svg,
     round_axis,
@@ -80,6 +81,16 @@ def test_intervals_of_points_are_whiskers() -> None:
     root = drawn(chart(series=(points,), references=()))
     assert len(list(root.iter(f"{SVG}circle"))) == 2
     assert len([p for p in root.iter(f"{SVG}path") if "V" in (p.get("d") or "")]) == 2
+
+
+def test_a_thin_line_has_the_colour_of_the_line_before_it_and_no_entry() -> None:
+    x = np.array([0.0, 1.0])
+    lines = [Series("one", x, x), Series("", x, x / 2, kind="thin"), Series("two", x, x / 3)]
+    chart = Chart("c", "t", "d", Axis("x"), Axis("y"), tuple(lines))
+    assert colour_numbers(chart) == [0, 0, 1]
+    svg = render_svg(chart)
+    assert svg.count("<polyline") == 3 and svg.count("var(--s1") == 3 and svg.count("var(--s2") == 2
+    assert svg.count('<text x="90"') == 2, "the legend names two lines"
 
 
 def test_counts_are_drawn_and_written() -> None:

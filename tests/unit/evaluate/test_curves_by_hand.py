@@ -175,27 +175,13 @@ def test_risk_at_each_coverage_is_counted(seed: int, levels: int) -> None:
     found = risk_coverage(sure, right)
     cuts = sorted(set(sure.tolist()), reverse=True)
     assert len(found["risk"]) == len(cuts)
-    area, before = 0.0, 0
     for cut, coverage, risk in zip(cuts, found["coverage"], found["risk"], strict=True):
         answered = sure >= cut
         wrong = float((~right)[answered].mean())
         assert coverage == pytest.approx(answered.mean(), abs=1e-6)
         assert risk == pytest.approx(wrong, abs=1e-6)
-        area += wrong * (int(answered.sum()) - before) / 30
-        before = int(answered.sum())
-    assert found["area"] == pytest.approx(area, abs=1e-9)
     assert found["coverage"][-1] == 1.0
     assert found["risk"][-1] == pytest.approx((~right).mean(), abs=1e-6)
-
-
-def test_a_confidence_that_knows_its_errors_has_the_smallest_area() -> None:
-    right = np.arange(20) < 15
-    knows = risk_coverage(right + np.linspace(0, 0.1, 20), right)["area"]
-    random = risk_coverage(np.random.default_rng(0).random(20), right)["area"]
-    fooled = risk_coverage((~right) + np.linspace(0, 0.1, 20), right)["area"]
-    assert knows < random < fooled
-    # Errors last: risk 0 for 15 images, then 1/16 ... 5/20.
-    assert knows == pytest.approx(sum(k / (15 + k) for k in range(1, 6)) / 20)
 
 
 def conformal_by_definition(

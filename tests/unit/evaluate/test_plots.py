@@ -90,6 +90,26 @@ def test_two_classes_give_one_decision_curve_of_the_rarer_one(table_maker) -> No
     assert [series.label for series in decision.series] == ["rare", SAY("chart.decision.all")]
 
 
+def test_every_class_is_set_against_acting_on_everyone(part) -> None:
+    metrics, table = part
+    decision = part_charts(metrics, table, SAY)[-1]
+    names = [series.label for series in decision.series if series.kind == "line"]
+    thin = [series for series in decision.series if series.kind == "thin"]
+    assert names == list(metrics["classes"]) and len(thin) == len(names)
+    for name, line in zip(names, thin, strict=True):
+        share = metrics["per_class"][name]["n"] / metrics["n"]
+        assert line.label == "" and line.y.min() >= decision.y.low
+        assert line.y == pytest.approx(share - (1 - share) * line.x / (1 - line.x), abs=1e-6)
+
+
+def test_the_area_under_risk_and_coverage_is_printed_with_its_interval(part) -> None:
+    metrics, table = part
+    area = metrics["curves"]["risk_coverage"]["area"]
+    label = part_charts(metrics, table, SAY)[3].series[0].label
+    for number in (area["value"], *area["ci95"]):
+        assert f"{number:.3f}" in label
+
+
 def test_a_class_without_cases_has_no_curve(table_maker) -> None:
     table = table_maker(60).select("test")
     kept = table.rows([i for i, label in enumerate(table.labels) if label != "normal"])

@@ -336,6 +336,8 @@ def test_several_labels_an_image(tmp_path: Path) -> None:
     write_json(run / "metrics.json", evaluate_table(table, resamples=50))
     page = page_of(run)
     assert "An image can carry several labels here" in page.text("en")
+    assert "is right about a finding in" in page.text("en")
+    assert "recognises" not in page.text("en"), "that would be the sensitivity alone"
     assert "which gives 50.0%" in page.text("en")
     assert "Every image of this part was answered" in page.text("en")
 
@@ -369,10 +371,16 @@ def test_subgroups_show_figures_gap_and_flag(sample_run: Path) -> None:
     row = {"n": 40, "groups": 20, "balanced_accuracy": figure, "macro_auroc": figure}
     row |= {"gap": {"macro_auroc": gap, "accuracy": gap}, "flagged": True}
     metrics["test"]["subgroups"] = {"site": {"north": row, "south": {**row, "flagged": False}}}
+    metrics["test"]["subgroups_left_out"] = [
+        {"column": "site", "value": "west", "n": 4},
+        {"column": "scanner", "value": None, "n": 20},
+    ]
     _rewrite(sample_run / "metrics.json", metrics)
     page = page_of(sample_run)
     assert "site: north" in page.text("") and "\N{MINUS SIGN}0.120" in page.text("")
     assert page.text("en").count("gap to look into") == 1
+    assert "site: west (4 images)" in page.text("en")
+    assert "scanner (20 different values)" in page.text("en")
 
 
 def test_refresh_recomputes_from_predictions_alone(sample_run: Path) -> None:

@@ -14,7 +14,7 @@ from overread.evaluate.estimates import Sample
 from overread.evaluate.intervals import UNDEFINED, Estimate
 from overread.evaluate.predictions import PredictionTable
 from overread.evaluate.recompute import subgroup_columns
-from overread.evaluate.subgroups import banded, subgroups
+from overread.evaluate.subgroups import banded, left_out, subgroups
 from overread.evaluate.summary import evaluate_table
 
 Maker = Callable[..., PredictionTable]
@@ -141,3 +141,25 @@ def test_the_drop_on_other_patients_has_an_interval(table_maker: Maker) -> None:
     assert fallen["value"] == pytest.approx(expected)
     assert fallen["ci95"][1] < 0
     assert set(found) >= {"accuracy", "balanced_accuracy", "nll", "mcc"}
+
+
+def test_what_is_not_judged_is_listed() -> None:
+    columns = {
+        "site": ["A"] * 30 + ["B"] * 26 + ["D"] * 4,
+        "scanner": [f"scanner {number % 20}" for number in range(60)],
+        "country": ["X"] * 60,
+        "age": [str(number) for number in range(60)],
+        "sex": ["m", "f"] * 30,
+    }
+    assert left_out(columns) == [
+        {"column": "site", "value": "D", "n": 4},
+        {"column": "scanner", "value": None, "n": 20},
+    ]
+
+
+def test_the_metrics_say_what_was_left_out_and_repeat_it(table_maker: Maker) -> None:
+    table = table_maker(60)
+    columns = {"site": ["A"] * 100 + ["B"] * 17 + ["C"] * 3, "scanner": [str(table.paths)] * 120}
+    test = evaluate_table(table, resamples=50, subgroup_columns=columns)["test"]
+    assert set(test["subgroups"]["site"]) == {"A", "B"}
+    assert test["subgroups_left_out"] == [{"column": "site", "value": "C", "n": 3}]

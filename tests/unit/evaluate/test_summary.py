@@ -204,7 +204,9 @@ def test_risk_coverage_ends_at_the_error_and_its_area_rewards_knowing(table_make
     curve = part["curves"]["risk_coverage"]
     assert curve["coverage"][-1] == 1
     assert curve["risk"][-1] == pytest.approx(1 - part["accuracy"]["value"], abs=1e-6)
-    assert curve["area"] < curve["risk"][-1]
+    low, high = curve["area"]["ci95"]
+    assert 0 <= low < curve["area"]["value"] < high <= 1
+    assert curve["area"]["value"] < curve["risk"][-1]
 
 
 def test_curves_start_and_end_where_they_must(table_maker: Maker) -> None:

@@ -60,6 +60,17 @@ def write_text(target: Path, text: str) -> None:
     write_bytes(target, text.encode("utf-8"))
 
 
+def read_text(path: Path, *, hint: str = "Make it again.") -> str:
+    """The text (UTF-8) of a file, line ends as they are; `hint` is what to do when it has none."""
+    try:
+        return Path(path).read_bytes().decode("utf-8")
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror or error})"
+        raise DataError(problem, where=path, hint=hint) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"is no UTF-8 text ({error})", where=path, hint=hint) from error
+
+
 def write_json(target: Path, document: Mapping[str, Any]) -> None:
     """Write a JSON document with its `schema_version`; NaN and infinity are refused."""
     whole = {"schema_version": SCHEMA_VERSION, **document}

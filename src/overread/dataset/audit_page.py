@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,10 @@ from overread.files import read_json, write_text
 from overread.pages.page import data_uri, render_page
 from overread.pages.probes import FAILED, probe_name
 from overread.pages.texts import Said, say
+from overread.pages.written import note_written
 
 PACKAGE = Path(__file__).parent
+PICTURE = re.compile(r'<img src="data:image/jpeg;base64,([^"]*)" alt="([^"]*)"')
 SIDE = 176  # long side of a thumbnail, pixels
 MOST_PICTURES = 24  # rows shown as pictures, a finding
 MOST_ROWS = 400  # rows listed in words, a finding
@@ -72,7 +77,26 @@ def write_audit_page(run: Path) -> Path:
     audit, manifest = read_json(run / AUDIT_FILE), read_manifest(run)
     page = render_audit_page(audit, manifest, lambda path: thumbnail(manifest.root, path))
     write_text(run / "audit.html", page)
+    note_written(run, [run / "audit.html"])
     return run / "audit.html"
+
+
+def redraw_audit_page(run: Path, printed: str) -> str:
+    """The page as RUN/audit.json and RUN/manifest.csv give it, with the pictures of `printed`.
+
+    Images lie in the parts they had when they were audited: `overread split` deals them anew.
+    """
+    audit, manifest = read_json(run / AUDIT_FILE), read_manifest(run)
+    if "given_parts" in audit:
+        given = {path: part for part, paths in audit["given_parts"].items() for path in paths}
+        records = (replace(r, split=given.get(r.path, "")) for r in manifest.records)
+        manifest = manifest.with_records(tuple(records))
+    pictures = {html.unescape(path): data for data, path in PICTURE.findall(printed)}
+
+    def picture(path: str) -> bytes | None:
+        return base64.b64decode(pictures[path]) if path in pictures else None
+
+    return render_audit_page(audit, manifest, picture)
 
 
 def thumbnail(root: Path, path: str) -> bytes | None:

@@ -6,21 +6,25 @@ as "author must supply"; nothing is invented.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from overread.evaluate.run_files import RunFiles, load_run
-from overread.files import write_text
+from overread.files import read_text, write_text
 from overread.pages.numbers import NOTHING, estimate_n, estimate_text
 from overread.pages.probes import probe_name
-from overread.pages.texts import LANGUAGES, Said, Texts, load_texts, say
+from overread.pages.texts import Said, Texts, load_texts, say
+from overread.pages.written import note_written
 
 Value = str | Said | None
 SHARES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "npv")
 OVERALL = ("balanced_accuracy", "accuracy", "macro_auroc", "macro_f1", "mcc", "brier", "ece")
 BY_CLASS = ("sensitivity", "specificity", "precision", "auroc")
+ENTRY = re.compile(r"^- .*(?:\n  .*)*", re.MULTILINE)
+CARDS = {"en": "card.md", "zh": "card.zh.md"}
 LARGEST = 20  # classes listed one by one
 
 
@@ -34,12 +38,37 @@ class Line:
 
 
 def write_cards(run: Path) -> tuple[str, str]:
-    """The model card in English and in Chinese (Markdown), also written as card.md, card.zh.md."""
+    """The model card in English and in Chinese (Markdown), also written as card.md, card.zh.md.
+
+    What the author supplied in cards that are there already is kept.
+    """
     files, texts = load_run(run), load_texts(Path(__file__).parent / "texts")
-    english, chinese = (card_text(files, texts, language) for language in LANGUAGES)
-    write_text(files.folder / "card.md", english)
-    write_text(files.folder / "card.zh.md", chinese)
-    return english, chinese
+    cards = []
+    for language, name in CARDS.items():
+        card, path = card_text(files, texts, language), files.folder / name
+        if path.is_file():
+            card = with_author(card, read_text(path), texts.plain(language, "card.supply"))
+        write_text(path, card)
+        cards.append(card)
+    note_written(files.folder, [files.folder / name for name in CARDS.values()])
+    return cards[0], cards[1]
+
+
+def with_author(card: str, stored: str, supply: str) -> str:
+    """The card with the author's own values, taken from `stored`, in place of `supply`.
+
+    A value is the rest of its line and any indented lines below it; one that names a file of the
+    run as its source is not the author's.
+    """
+    mark = f"**{supply}**"
+    entries = [entry for entry in ENTRY.findall(stored) if not entry.endswith("]`")]
+
+    def filled(line: str) -> str:
+        what = line.removesuffix(mark)
+        found = (entry for entry in entries if entry.startswith(what))
+        return next(found, line) if what != line else line
+
+    return "\n".join(map(filled, card.split("\n")))
 
 
 def with_note(card: str, language: str, note: Iterable[Said]) -> str:

@@ -40,23 +40,30 @@ class Matrix:
     called: str
 
 
+def drawings(charts: Sequence[Chart], matrix: Matrix | None) -> dict[str, str]:
+    """Every chart as SVG, and the confusion matrix if there is one, by file name."""
+    drawn = {f"{chart.name}.svg": render_svg(chart, standalone=True) for chart in charts}
+    if matrix is not None:
+        drawn["confusion.svg"] = render_heat(
+            matrix.title, matrix.counts, matrix.classes, matrix.truth, matrix.called
+        )
+    return drawn
+
+
 def write_figures(folder: Path, charts: Sequence[Chart], matrix: Matrix | None) -> list[Path]:
     """Write every chart, and the confusion matrix if there is one; returns the files written."""
-    picture = find_spec("matplotlib") is not None
-    written = []
+    drawn = drawings(charts, matrix)
+    written = [folder / name for name in drawn]
+    for path, svg in zip(written, drawn.values(), strict=True):
+        write_text(path, svg)
+    if find_spec("matplotlib") is None:
+        return written
     for chart in charts:
-        written.append(folder / f"{chart.name}.svg")
-        write_text(written[-1], render_svg(chart, standalone=True))
-        if picture:
-            written.append(folder / f"{chart.name}.png")
-            write_png(written[-1], chart)
+        written.append(folder / f"{chart.name}.png")
+        write_png(written[-1], chart)
     if matrix is not None:
-        written.append(folder / "confusion.svg")
-        svg = render_heat(matrix.title, matrix.counts, matrix.classes, matrix.truth, matrix.called)
-        write_text(written[-1], svg)
-        if picture:
-            written.append(folder / "confusion.png")
-            write_matrix_png(written[-1], matrix)
+        written.append(folder / "confusion.png")
+        write_matrix_png(written[-1], matrix)
     return written
 
 

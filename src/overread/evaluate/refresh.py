@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from overread.errors import DataError
+from overread.evaluate.card import CARDS, write_cards
 from overread.evaluate.recompute import recompute
 from overread.evaluate.report import write_report
 from overread.files import write_json
@@ -14,7 +15,8 @@ from overread.files import write_json
 def refresh_report(run: Path) -> tuple[Path, dict[str, Any]]:
     """Recompute RUN/metrics.json from RUN/predictions.csv and write RUN/report.html.
 
-    Returns the page's path and the metrics document. Raises DataError where predictions.csv is
+    Cards that are there are written again, with what their author supplied. Returns
+    the page's path and the metrics document. Raises DataError where predictions.csv is
     missing or unusable.
     """
     run = Path(run)
@@ -27,4 +29,6 @@ def refresh_report(run: Path) -> tuple[Path, dict[str, Any]]:
         )
     document = recompute(run)
     write_json(run / "metrics.json", document)
+    if any((run / name).is_file() for name in CARDS.values()):
+        write_cards(run)
     return write_report(run), document

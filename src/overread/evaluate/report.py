@@ -12,7 +12,7 @@ import numpy as np
 from overread.evaluate import report_rows as rows
 from overread.evaluate import tried_rows as trials
 from overread.evaluate.charts import Chart, render_svg
-from overread.evaluate.figures import Matrix, write_figures
+from overread.evaluate.figures import Matrix, drawings, write_figures
 from overread.evaluate.plots import part_charts, training_charts
 from overread.evaluate.run_files import RunFiles, load_run
 from overread.evaluate.subgroups import FEWEST_IMAGES, MOST_VALUES
@@ -21,6 +21,7 @@ from overread.files import write_text
 from overread.pages.page import render_page
 from overread.pages.probes import FAILED
 from overread.pages.texts import LANGUAGES, Said, Texts, load_texts, say
+from overread.pages.written import note_written
 
 PACKAGE = Path(__file__).parent
 HEADLINES = ("balanced_accuracy", "macro_auroc", "accuracy", "mcc")
@@ -61,12 +62,29 @@ def write_report(run: Path) -> Path:
     is. Raises DataError where a file is damaged or an estimate has no interval or no n.
     """
     files = load_run(run)
+    page = files.folder / "report.html"
+    figures = write_figures(files.folder / "figures", *_drawn(files))
+    write_text(page, render_report(files))
+    note_written(files.folder, [page, *figures])
+    return page
+
+
+def render_report(files: RunFiles, heading: str | None = None) -> str:
+    """The page as HTML, under the name of the run's folder or another `heading`."""
     texts = load_texts(PACKAGE / "texts")
     charts = {language: _charts(files, texts, language) for language in LANGUAGES}
-    page = render_page(PACKAGE, "report.html", **_context(files, charts))
-    write_figures(files.folder / "figures", charts["en"], _matrix(files, texts))
-    write_text(files.folder / "report.html", page)
-    return files.folder / "report.html"
+    name = files.folder.resolve().name if heading is None else heading
+    return render_page(PACKAGE, "report.html", heading=name, **_context(files, charts))
+
+
+def render_figures(files: RunFiles) -> dict[str, str]:
+    """The drawings of RUN/figures as SVG, by file name."""
+    return drawings(*_drawn(files))
+
+
+def _drawn(files: RunFiles) -> tuple[list[Chart], Matrix | None]:
+    texts = load_texts(PACKAGE / "texts")
+    return _charts(files, texts, "en"), _matrix(files, texts)
 
 
 def _charts(files: RunFiles, texts: Texts, language: str) -> list[Chart]:
@@ -88,7 +106,6 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
     multilabel = bool(part.get("multilabel"))
     shortcuts = audit.get("shortcuts") or ()
     context = {
-        "heading": files.folder.resolve().name,
         "files": files,
         "part": part,
         "part_name": files.part_name,

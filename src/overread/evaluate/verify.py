@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,26 +11,26 @@ from typing import Any
 from overread.errors import DataError, OverreadError
 from overread.evaluate.predictions import read_predictions
 from overread.evaluate.recompute import recompute
-from overread.evaluate.report import write_report
-from overread.evaluate.run_files import MISTAKES, SOURCES
+from overread.evaluate.verify_pages import PAGES, Unproven
 from overread.files import read_csv, read_json, sha256_file
 
-ESTIMATE = re.compile(r'<span class="est[^"]*">.*?</span>(?:\s*<span[^>]*>.*?</span>)*', re.DOTALL)
-SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 SHOWN = 3  # differences named in a message
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. `passed` is None where the run has no such file."""
+    """One thing looked at. `passed` is None where the run has no such file (`absent`), and where
+    nothing in the run can prove or disprove it.
+    """
 
     name: str
     passed: bool | None
     detail: str
+    absent: bool = False
 
 
 def verify_run(run: Path) -> list[Check]:
-    """Check metrics.json, the report, the manifest and the certificate of RUN.
+    """Check metrics.json, manifest, certificate, report, cards and figures of RUN.
 
     Raises DataError only where RUN holds no predictions at all.
     """
@@ -45,7 +42,7 @@ def verify_run(run: Path) -> list[Check]:
         ("metrics.json", check_metrics),
         ("predictions.csv", check_predictions),
         ("certificate.json", check_certificate),
-        ("report.html", check_report),
+        *PAGES,
     )
     return [attempt(name, run / name, partial(check, run)) for name, check in checks]
 
@@ -53,9 +50,11 @@ def verify_run(run: Path) -> list[Check]:
 def attempt(name: str, path: Path, check: Callable[[], str]) -> Check:
     """Run one check: its sentence if it passes, the reason if it fails; or there is no file."""
     if not path.exists():
-        return Check(name, None, "not in this run")
+        return Check(name, None, "not in this run", absent=True)
     try:
         return Check(name, True, check())
+    except Unproven as reason:
+        return Check(name, None, str(reason))
     except OverreadError as error:
         return Check(name, False, str(error))
 
@@ -136,45 +135,3 @@ def check_certificate(run: Path) -> str:
             where=run / "certificate.json",
         )
     return f"manifest.csv is the one certified; {crossing} of {len(parts)} groups cross"
-
-
-def check_report(run: Path) -> str:
-    """Every estimate printed in report.html, and every hash, as the files give them now."""
-    page = (run / "report.html").read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / (run.resolve().name or "run")
-        copy.mkdir()
-        for name in (*SOURCES, *_picture_files(run)):
-            if (run / name).is_file():
-                (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(run / name, copy / name)
-        again = write_report(copy).read_text(encoding="utf-8")
-    printed, expected = ESTIMATE.findall(page), ESTIMATE.findall(again)
-    if printed != expected:
-        wrong = next((a for a, b in zip(printed, expected, strict=False) if a != b), "")
-        raise DataError(
-            f"prints an estimate that metrics.json does not give: {_words(wrong)}"
-            if wrong
-            else f"prints {len(printed)} estimates, the files give {len(expected)}",
-            where=run / "report.html",
-            hint="Run `overread report` again.",
-        )
-    stray = sorted(set(SHA256.findall(page)) - set(SHA256.findall(again)))
-    if stray:
-        raise DataError(
-            f"prints the hash {stray[0][:12]}, which none of the run's files has",
-            where=run / "report.html",
-            hint="A file was changed after the report: run `overread report` again.",
-        )
-    return f"{len(printed)} printed estimates and all hashes as the files give them"
-
-
-def _picture_files(run: Path) -> list[str]:
-    made = (
-        path for name in ("mistakes", "shortcuts") for path in (run / "figures" / name).glob("*")
-    )
-    return [*MISTAKES, *(path.relative_to(run).as_posix() for path in made)]
-
-
-def _words(html: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", html).split())

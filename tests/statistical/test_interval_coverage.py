@@ -2,7 +2,7 @@
 
 Scores are normal with unit variance around +SHIFT for positive and -SHIFT for negative patients; a
 share ALIKE of the variance belongs to the patient. So accuracy and sensitivity are Phi(SHIFT) and
-AUROC is Phi(sqrt(2) SHIFT), whatever the clustering.
+AUROC is Phi(sqrt(2) SHIFT), whatever the clustering. Losses have theirs from 400,000 images.
 
 How many patients are positive is left to chance: at one fixed number the coverage of any interval
 of a proportion jumps about its mean.
@@ -15,7 +15,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
-from overread.evaluate.estimates import Sample
+from overread.evaluate.estimates import LOSS_LIMIT, Sample, positive_mean
 from overread.evaluate.intervals import Estimate, proportion
 from overread.evaluate.limits import Limits
 from overread.evaluate.resample import Groups, group_counts
@@ -84,5 +84,24 @@ def test_intervals_cover_the_truth(n: int, clustered: bool) -> None:
         }
         for name, estimate in found.items():
             held[name] += estimate.low <= truth[name] <= estimate.high
+    coverage = {name: count / SIMULATIONS[n] for name, count in held.items()}
+    assert all(BAND[0] <= value <= BAND[1] for value in coverage.values()), coverage
+
+
+@pytest.mark.parametrize("clustered", [False, True], ids=["single", "clustered"])
+@pytest.mark.parametrize("n", sorted(SIMULATIONS))
+def test_intervals_of_losses_cover_the_truth(n: int, clustered: bool) -> None:
+    truth = {
+        name: rows.mean()
+        for name, rows in simulate(np.random.default_rng(1), 400_000, False).losses.items()
+    }
+    rng = np.random.default_rng([n, clustered])
+    held = dict.fromkeys(truth, 0)
+    for _ in range(SIMULATIONS[n]):
+        sample = simulate(rng, n, clustered)
+        sizes = sample.groups.sum(np.ones(n))
+        for name, rows in sample.losses.items():
+            found = positive_mean(sample.groups.sum(rows), sizes, LOSS_LIMIT[name])
+            held[name] += found.low <= truth[name] <= found.high
     coverage = {name: count / SIMULATIONS[n] for name, count in held.items()}
     assert all(BAND[0] <= value <= BAND[1] for value in coverage.values()), coverage

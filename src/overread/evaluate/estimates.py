@@ -230,14 +230,23 @@ def _loss(sample: Sample, name: str) -> Estimate:
 
 
 def positive_mean(sums: Floats, sizes: Floats, limit: float) -> Estimate:
-    """Mean loss per image from (groups,) sums; Student's t on the logarithm, groups as units."""
-    n, groups = float(sizes.sum()), int(np.count_nonzero(sizes))
+    """Mean loss per image from (groups,) sums, each group left out in turn (jackknife).
+
+    Student's t on the logarithm: losses are skewed. Groups of very different sizes are worth fewer
+    (Kish 1965), and leaving one out sees how a few bad images make the mean, which its linear
+    approximation does not.
+    """
+    sums, sizes = sums[sizes > 0], sizes[sizes > 0]
+    n, groups = float(sizes.sum()), len(sizes)
     value = float(sums.sum() / n)
+    least = limit * NEXT_TO_NOTHING
     # Losses of next to nothing say little about the one that was not met.
-    if value < limit * NEXT_TO_NOTHING or groups < 2:
+    if value < least or groups < 2:
         return Estimate(value, 0.0, limit * score_interval(0.0, groups)[1])
-    spread = np.sum((sums - value * sizes) ** 2) * groups / (groups - 1) / n**2
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, groups - 1)) * np.sqrt(spread) / value
+    without = np.maximum((sums.sum() - sums) / (n - sizes), least)
+    spread = np.sum(np.log(without / value) ** 2) * (groups - 1) / groups
+    units = max(n**2 / float(np.sum(sizes**2)) - 1, 1.0)
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, units) * np.sqrt(spread))
     low, high = value * np.exp(-reach), value * np.exp(min(reach, 50.0))
     return Estimate(value, float(low), float(min(high, max(limit, value))))
 

@@ -77,4 +77,5 @@ def drop(internal: Mapping[str, Any], external: Mapping[str, Any]) -> dict[str, 
 
 
 def _estimate(document: Mapping[str, Any]) -> Estimate:
-    return Estimate(document["value"], *document["ci95"])
+    low, high = document["ci95"] or (None, None)
+    return Estimate(document["value"], low, high)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from overread.evaluate.differences import drop
 from overread.evaluate.predictions import PredictionTable, read_predictions
 from overread.evaluate.shortcuts import SHORTCUTS_FILE, judge, read_tables
 from overread.evaluate.summary import RESAMPLES, evaluate_table
 from overread.evaluate.where import HEATMAPS_FILE, read_looks, where_it_looks
 from overread.files import read_csv, read_json
 
+KEPT = ("split", "model", "data", "unreadable", "internal", "drop")
 # Columns of manifest.csv that say which image it is, not what kind of patient.
 IDENTITY = frozenset(
     "path sha256 width height mode label patient mask split group".split()  # noqa: SIM905
@@ -37,9 +39,10 @@ def subgroup_columns(
 def recompute(run: Path, *, as_stored: bool = False) -> dict[str, Any]:
     """The metrics document of RUN from RUN/predictions.csv.
 
-    What predictions cannot give (leak price, looks at the test set) is taken from a metrics.json
-    that is already there, and so are the number of resamples and the seed; with `as_stored` also
-    which columns it judges subgroups by. Raises DataError where a file is missing or unusable.
+    What predictions cannot give (leak price, looks at the test set, the model's own figures of an
+    external test) is taken from a metrics.json that is already there, and so are the number of
+    resamples and the seed; with `as_stored` also which columns it judges subgroups by. Raises
+    DataError where a file is missing or unusable.
     """
     table = read_predictions(run / "predictions.csv")
     stored = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
@@ -58,7 +61,13 @@ def recompute(run: Path, *, as_stored: bool = False) -> dict[str, Any]:
         test_looks=stored.get("test_looks"),
         subgroup_columns=subgroup_columns(run, table, judged_by if as_stored else None),
     )
-    return document | _after_training(run, table, **drawn)
+    return document | _after_training(run, table, **drawn) | _kept(stored, document["test"])
+
+
+def _kept(stored: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any]:
+    """What only the images or the model could give, as stored; the drop against the latter anew."""
+    kept = {name: stored[name] for name in KEPT if name in stored}
+    return kept | ({"drop": drop(kept["internal"], test)} if "internal" in kept else {})
 
 
 def _after_training(run: Path, table: PredictionTable, **drawn: int) -> dict[str, Any]:

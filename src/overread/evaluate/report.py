@@ -12,6 +12,7 @@ import numpy as np
 from overread.evaluate import report_rows as rows
 from overread.evaluate import tried_rows as trials
 from overread.evaluate.charts import Chart, render_svg
+from overread.evaluate.external import external
 from overread.evaluate.figures import Matrix, drawings, write_figures
 from overread.evaluate.plots import part_charts, training_charts
 from overread.evaluate.run_files import RunFiles, load_run
@@ -119,6 +120,7 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
             tried=trials.warning(files.metrics),
             multilabel=multilabel,
         ),
+        "external": external(files.metrics, FIGURES),
         "headlines": [name for name in HEADLINES if name in part],
         "figure_rows": [(name, share) for name, share in FIGURES.items() if name in part],
         "class_columns": CLASS_FIGURES,
@@ -176,7 +178,9 @@ def _points(files: RunFiles) -> dict[str, Any] | None:
 def _sections(context: Mapping[str, Any]) -> list[str]:
     """The sections of the page in order; a few exist only where there is something to say."""
     measured = ("figures", "classes", "confusion", "curves", "calibration", "abstention")
-    chosen = ["verdict", *(measured if context["part"] else ())]
+    chosen = ["verdict"]
+    chosen += ["external"] if context["external"] and context["external"].rows else []
+    chosen += measured if context["part"] else ()
     chosen += ["points"] if context["points"] else []
     chosen += ["prevalence"] if context["prevalence"] else []
     chosen += ["subgroups", "shortcuts", "where", "mistakes", "data"]

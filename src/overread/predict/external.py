@@ -21,7 +21,7 @@ from overread.evaluate.looks import count_look, hash_of_test_set
 from overread.evaluate.predictions import write_predictions
 from overread.evaluate.recompute import recompute
 from overread.evaluate.report import write_report
-from overread.files import write_json
+from overread.files import sha256_bytes, write_json
 from overread.predict.battery import try_shortcuts
 from overread.predict.labelled import predict_records
 from overread.predict.pictures import write_mistakes
@@ -63,13 +63,14 @@ def evaluate(
     test_set = hash_of_test_set(record.sha256 for record in manifest.records)
     metrics = {
         **recompute(out),
-        "test_looks": count_look(test_set, predictor.bundle.sha256),
+        "test_looks": count_look(test_set, sha256_bytes(predictor.bundle.onnx)),
         "model": predictor.model,
         "data": str(manifest.root),
         "unreadable": [{"path": path, "reason": reason} for path, reason in failures],
     }
     internal = {n: e.model_dump(mode="json") for n, e in (predictor.info.results or {}).items()}
     metrics["drop"] = drop(internal, metrics["test"])
+    metrics["internal"] = {name: internal[name] for name in metrics["drop"]}
     write_json(out / "metrics.json", metrics)
     write_mistakes(predictor, manifest.root, table, out / "figures" / "mistakes")
     write_report(out)

@@ -19,8 +19,8 @@ Engine = Literal["onnxruntime", "openvino"]
 Choice = Literal["auto", "onnxruntime", "openvino"]
 Outputs = tuple[NDArray[np.float32], ...]
 
-# A second engine takes about two seconds to load and to be timed: worth it from here on.
-MANY_IMAGES = 500
+# A second engine takes seconds to load, to be proven right and to be timed: worth it from here on.
+MANY_IMAGES = 1000
 # By how much another engine must be faster: less than that is within a measurement's noise.
 MARGIN = 1.1
 ROUNDS = 3

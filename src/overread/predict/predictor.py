@@ -56,7 +56,8 @@ def load(
     `check` runs its self-test (under 200 ms): the pictures stored in it must give the stored
     probabilities on this machine. `threads` defaults to the cores that this process may use.
     `engine` "auto" takes OpenVINO where it is installed, `images` are enough to be worth the
-    question, and it is measured to be faster; ConfigError when the engine named is not installed.
+    question, it answers as ONNX Runtime does, and it is measured to be faster. An engine that is
+    named and answers otherwise is a BundleError, one that is not installed a ConfigError.
     """
     bundle = read_bundle(Path(path))
     if engine != "auto":
@@ -67,7 +68,7 @@ def load(
         return first
     try:
         second = _opened(bundle, "openvino", threads, check=check, where=path)
-    except BundleError:  # a graph or a machine that OpenVINO does not manage
+    except BundleError:  # a graph that OpenVINO does not manage, or runs wrongly
         return first
     timed = {p.session.engine: p.time_a_batch for p in (first, second)}
     return second if fastest(timed) == "openvino" else first

@@ -58,6 +58,12 @@ class Session:
         except Exception as error:
             raise BundleError(f"model.onnx failed to run ({first_line(error)})") from error
 
+    @property
+    def output_sets(self) -> list[tuple[str, ...]]:
+        """The outputs of each graph that may be loaded: without the heat map, and with it."""
+        rest = tuple(name for name in self._outputs if name != self.tensors.heatmap)
+        return [rest] if len(rest) == len(self._outputs) else [rest, self._outputs]
+
     def _graph(self, *, whole: bool, threads: int) -> Opened:
         with self._lock:
             found = self._opened.get((whole, threads))

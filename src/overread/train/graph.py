@@ -11,7 +11,11 @@ from overread.train.stages import tap
 
 
 class Calibrated(nn.Module):
-    """Logits (N,K) to probabilities (N,K): `evaluate.calibration.Calibration.apply` in torch."""
+    """Logits (N,K) to probabilities (N,K): `evaluate.calibration.Calibration.apply` in torch.
+
+    Pieces of the curves lie along the first axis: summed along the last one, as (N,K,pieces),
+    OpenVINO (2026.4, CPU) reads beside them from the fourth image of a batch on.
+    """
 
     scale: Tensor
     bias: Tensor
@@ -28,9 +32,10 @@ class Calibrated(nn.Module):
         y = torch.tensor(calibration.knots_y or ((0.0, 1.0),), dtype=torch.float64)
         self.register_buffer("scale", torch.tensor(calibration.scale))
         self.register_buffer("bias", torch.tensor(calibration.bias))
-        self.register_buffer("start", x[:, :-1].float())
-        self.register_buffer("widths", x.diff(dim=1).float())
-        self.register_buffer("slopes", (y.diff(dim=1) / x.diff(dim=1)).float())
+        rise, run = (knots.diff(dim=1).T.unsqueeze(1) for knots in (y, x))  # (pieces,1,K)
+        self.register_buffer("start", x[:, :-1].T.unsqueeze(1).float())
+        self.register_buffer("widths", run.float())
+        self.register_buffer("slopes", (rise / run).float())
         self.register_buffer("lowest", y[:, 0].float())
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -38,8 +43,8 @@ class Calibrated(nn.Module):
         p = torch.sigmoid(scaled) if self.multilabel else torch.softmax(scaled, dim=1)
         if not self.knots:
             return p
-        reach = torch.minimum(torch.relu(p.unsqueeze(2) - self.start), self.widths)
-        p = self.lowest + (reach * self.slopes).sum(2)
+        reach = torch.minimum(torch.relu(p - self.start), self.widths)
+        p = self.lowest + (reach * self.slopes).sum(0)
         return p if self.multilabel else p / p.sum(1, keepdim=True)
 
 

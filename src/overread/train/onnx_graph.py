@@ -69,7 +69,7 @@ def _calibration_nodes(calibration: Calibration, tensors: Tensors) -> tuple[Cons
         more, then = _knots(calibration, last)
         constants |= more
         steps += then
-    # Over the last axis that is left: of each knot's rise none remains, of the classes one.
+    # Over the pieces of each curve, of which no axis remains; over the classes, of which one does.
     keep = {"recalibrated.rise": 0, "recalibrated.total": 1}
     nodes = [
         helper.make_node(
@@ -86,24 +86,27 @@ def _calibration_nodes(calibration: Calibration, tensors: Tensors) -> tuple[Cons
 
 
 def _knots(calibration: Calibration, last: str) -> tuple[Constants, list[Step]]:
-    """Constants and steps from raw probabilities to those on the lines between the knots."""
-    x, y = np.asarray(calibration.knots_x), np.asarray(calibration.knots_y)
+    """Constants and steps from raw probabilities to those on the lines between the knots.
+
+    Pieces of the lines lie along the first axis, for the reason given at `graph.Calibrated`.
+    """
+    x, y = (np.asarray(knots).T[:, None] for knots in (calibration.knots_x, calibration.knots_y))
+    run, rise = np.diff(x, axis=0), np.diff(y, axis=0)  # (pieces, 1, K)
     constants: Constants = {
-        "recalibrated.last": np.asarray([2], np.int64),
+        "recalibrated.pieces": np.asarray([0], np.int64),
         "recalibrated.classes": np.asarray([1], np.int64),
-        "recalibrated.start": x[:, :-1].astype(np.float32),
-        "recalibrated.widths": np.diff(x, axis=1).astype(np.float32),
-        "recalibrated.slopes": (np.diff(y, axis=1) / np.diff(x, axis=1)).astype(np.float32),
-        "recalibrated.lowest": y[:, 0].astype(np.float32),
+        "recalibrated.start": x[:-1].astype(np.float32),
+        "recalibrated.widths": run.astype(np.float32),
+        "recalibrated.slopes": (rise / run).astype(np.float32),
+        "recalibrated.lowest": y[0, 0].astype(np.float32),
     }
     risen = last if calibration.multilabel else "recalibrated.risen"
     steps = [
-        ("Unsqueeze", ["recalibrated.raw", "recalibrated.last"], "recalibrated.each"),
-        ("Sub", ["recalibrated.each", "recalibrated.start"], "recalibrated.beyond"),
+        ("Sub", ["recalibrated.raw", "recalibrated.start"], "recalibrated.beyond"),
         ("Relu", ["recalibrated.beyond"], "recalibrated.above"),
         ("Min", ["recalibrated.above", "recalibrated.widths"], "recalibrated.reach"),
         ("Mul", ["recalibrated.reach", "recalibrated.slopes"], "recalibrated.rises"),
-        ("ReduceSum", ["recalibrated.rises", "recalibrated.last"], "recalibrated.rise"),
+        ("ReduceSum", ["recalibrated.rises", "recalibrated.pieces"], "recalibrated.rise"),
         ("Add", ["recalibrated.rise", "recalibrated.lowest"], risen),
     ]
     if not calibration.multilabel:

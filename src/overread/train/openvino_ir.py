@@ -55,6 +55,9 @@ def export_openvino(model: Path, out: Path) -> dict[str, Any]:
             info,
             tolerance=INT8_TOLERANCE if info.is_int8 else TOLERANCE,
             changed=CHANGED if info.is_int8 else 0.0,
+            problem=f"OpenVINO {engine_version('openvino')} differs from ONNX Runtime",
+            hint="Nothing was written. Run the model with ONNX Runtime. Where an earlier version "
+            "made the file, one trained or imported anew suits both.",
         )
         try:
             shutil.move(draft.with_suffix(".bin"), out.with_suffix(".bin"))

@@ -26,6 +26,8 @@ from overread.train.models import Classifier
 Probabilities = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 INPUTS, TOLERANCE, WORST = 1000, 1e-4, 3
+FORMS = "the exported network differs from the trained one"
+REPORT = "Nothing was written. Report it with the versions of torch and onnxruntime."
 # On pictures far from any it learnt, a network's own rounding in 32 bits may exceed the tolerance;
 # the export may then be off by so many times what the network itself is off its value in 64 bits.
 ROUNDINGS = 4.0
@@ -124,8 +126,10 @@ def check_same(
     changed: float = 0.0,
     exact: Probabilities | None = None,
     batch_size: int = 32,
+    problem: str = FORMS,
+    hint: str = REPORT,
 ) -> ParityReport:
-    """As `check_parity`, for any two forms of one network.
+    """As `check_parity`, for any two forms of one network; `problem` and `hint` name them.
 
     Raises BundleError when a probability differs by more than `tolerance`, and by more than
     ROUNDINGS times what `theirs` differs from `exact`, or when more than the share `changed` of
@@ -141,7 +145,7 @@ def check_same(
             allowed[over] = np.fmax(tolerance, ROUNDINGS * own)  # NaN allows nothing more
         rows = zip(names, a, b, allowed.tolist(), strict=True)
         found += [_difference(*row, info) for row in rows]
-    return _judged(found, changed)
+    return _judged(found, changed, problem, hint)
 
 
 def odd_images(
@@ -195,7 +199,7 @@ def _difference(
     return Difference(name, distance, allowed, *said)
 
 
-def _judged(found: list[Difference], allowed: float) -> ParityReport:
+def _judged(found: list[Difference], allowed: float, problem: str, hint: str) -> ParityReport:
     if not found:
         raise BundleError("the export was compared on no image", hint="Give at least one.")
     ordered = sorted(found, key=lambda one: (one.changed, one.distance), reverse=True)
@@ -206,10 +210,10 @@ def _judged(found: list[Difference], allowed: float) -> ParityReport:
     beyond = next((one for one in ordered if one.distance > one.allowed), None)
     if beyond is not None or changed > allowed * len(found):
         raise BundleError(
-            f"the exported network differs from the trained one on {len(found)} inputs: "
+            f"{problem} on {len(found)} inputs: "
             f"by {report.largest:.2g} at most (allowed {(beyond or ordered[0]).allowed:.2g}), "
             f"{changed} verdicts changed; "
             f"worst: {'; '.join(map(str, report.worst))}",
-            hint="Nothing was written. Report it with the versions of torch and onnxruntime.",
+            hint=hint,
         )
     return report

@@ -94,6 +94,59 @@ def test_auto_keeps_an_8_bit_model_with_the_engine_it_was_fitted_with(tmp_path: 
     assert load(path, engine="auto", images=10**6).session.engine == "onnxruntime"
 
 
+def spoil(monkeypatch: pytest.MonkeyPatch, output: str, size: int, by: float) -> None:
+    """An OpenVINO that is off in `output` for batches of `size` images and more."""
+
+    def wrong(onnx: bytes, outputs: tuple[str, ...], threads: int) -> engines.Opened:
+        opened = engines._onnxruntime(onnx, outputs, threads)
+
+        def run(images: np.ndarray, wanted: tuple[str, ...]) -> tuple[np.ndarray, ...]:
+            off = by if len(images) >= size else 0.0
+            pairs = zip(wanted, opened.run(images, wanted), strict=True)
+            return tuple(found + off if name == output else found for name, found in pairs)
+
+        return engines.Opened(opened.inputs, run)
+
+    monkeypatch.setitem(engines.ENGINES, "openvino", wrong)
+    monkeypatch.setattr("overread.predict.predictor.fastest", lambda timed: "openvino")
+
+
+@pytest.mark.parametrize(
+    ("output", "size", "by", "said"),
+    [("probabilities", 1, 0.1, "probabilities differ"),
+     ("probabilities", 3, 0.03, "probabilities of 4 images by 0.03"),
+     ("probabilities", 7, float("nan"), "probabilities of 7 images by nan"),
+     ("features", 8, 0.1, "features of 16 images"),
+     ("logits", 2, -0.5, "logits of 2 images"),
+     ("heatmap", 4, 0.1, "heatmap of 4 images")],
+)  # fmt: skip
+def test_an_engine_that_is_wrong_for_some_batch_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, size: int, by: float, said: str
+) -> None:
+    pytest.importorskip("openvino")
+    spoil(monkeypatch, output, size, by)
+    path = write_tiny(tmp_path / "m.overread")
+    with pytest.raises(BundleError, match=said) as caught:
+        load(path, engine="openvino")
+    if size > 1:
+        assert "openvino 2" in str(caught.value)
+        assert "--engine onnxruntime" in str(caught.value)
+    model = load(path, engine="auto", images=10**6)
+    assert model.session.engine == "onnxruntime"
+    assert model.predict(picture("red")).label == "red"
+
+
+def test_an_engine_that_rounds_otherwise_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    path = write_tiny(tmp_path / "m.overread")
+    for output in NAMES:
+        spoil(monkeypatch, output, 1, 1e-5)
+        assert load(path, engine="openvino").predict(picture("red")).label == "red"
+        assert load(path, engine="auto", images=10**6).session.engine == "openvino"
+
+
 def test_both_engines_are_really_timed(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     model = load(write_tiny(tmp_path / "m.overread"), engine="auto", images=10**6)

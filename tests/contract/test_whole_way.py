@@ -117,6 +117,13 @@ def test_metrics_have_the_contracts_fields_each_with_an_interval(run: Path) -> N
     assert metrics["heatmaps"]["n"] + metrics["heatmaps"]["empty"] > 0, "phantom data have masks"
 
 
+def test_the_card_counts_the_parameters_of_the_network(run: Path) -> None:
+    counted = document(run, "plan.json")["result"]["parameters"]
+    assert 0 < counted["trainable"] <= counted["total"]
+    card = (run / "card.md").read_text("utf-8")
+    assert f"- Parameters: {counted['total']:,} `[plan.json:result.parameters.total]`" in card
+
+
 def test_predictions_are_of_val_and_test_with_the_contracts_columns(run: Path) -> None:
     with (run / "predictions.csv").open(newline="") as stream:
         reader = csv.DictReader(stream)

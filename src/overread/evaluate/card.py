@@ -155,8 +155,18 @@ def _supply(*names: str) -> Iterator[Line]:
 def _details(files: RunFiles) -> Iterator[Line]:
     yield _first(files, "recipe", "plan.json:recipe.name", "plan.json:recipe")
     yield _first(files, "network", "plan.json:recipe.model.name", "plan.json:recipe.model.kind")
-    yield _first(files, "parameters", "plan.json:recipe.parameters.total")
-    yield _first(files, "trainable", "plan.json:recipe.parameters.trainable")
+    yield _first(
+        files,
+        "parameters",
+        "plan.json:result.parameters.total",
+        "plan.json:recipe.parameters.total",
+    )
+    yield _first(
+        files,
+        "trainable",
+        "plan.json:result.parameters.trainable",
+        "plan.json:recipe.parameters.trainable",
+    )
     yield _first(files, "weights", "plan.json:weights")
     yield _first(files, "scratch", "plan.json:from_scratch")
     yield _first(files, "epochs", "plan.json:epochs")

@@ -25,7 +25,7 @@ def hash_of_test_set(images: Iterable[str]) -> str:
 def count_look(test_hash: str, what: str) -> int | None:
     """Note that `what` was judged on this test set; how many different ones have been so far.
 
-    `what` identifies the model, as its file's SHA-256: the same again is no new look. None where
+    `what` identifies the model, as its network's SHA-256: the same again is no new look. None where
     the counter cannot be kept (a read-only home).
     """
     path = Path(os.environ.get("OVERREAD_HOME") or Path.home() / ".overread") / "looks.json"

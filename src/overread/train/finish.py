@@ -28,7 +28,7 @@ from overread.evaluate.looks import count_look, hash_of_test_set
 from overread.evaluate.predictions import write_predictions
 from overread.evaluate.recompute import recompute
 from overread.evaluate.report import write_report
-from overread.files import read_json, write_json
+from overread.files import read_json, sha256_bytes, write_json
 from overread.predict.battery import try_shortcuts
 from overread.predict.heatmap import fit_scale
 from overread.predict.labelled import predict_records, select_split
@@ -42,6 +42,7 @@ from overread.train.decisions import Decisions, settle
 from overread.train.export import export_classifier
 from overread.train.fit import load_best
 from overread.train.golden import drawn, golden_inputs, with_answers
+from overread.train.models import count_parameters
 from overread.train.parity import check_parity, odd_images
 from overread.train.plan import PLAN_FILE, Plan
 from overread.train.result import FitResult
@@ -193,7 +194,7 @@ def _judge(run: Path, manifest: Manifest, model: Path, *, shortcuts: bool) -> di
     if shortcuts:
         try_shortcuts(predictor, manifest.root, tests, run)
     test_set = hash_of_test_set(record.sha256 for record in tests)
-    looks = count_look(test_set, predictor.bundle.sha256)
+    looks = count_look(test_set, sha256_bytes(predictor.bundle.onnx))
     metrics = {**recompute(run), "test_looks": looks, "split": _split(run)}
     write_json(run / "metrics.json", metrics)
     write_mistakes(predictor, manifest.root, table.select("test"), run / "figures" / "mistakes")
@@ -212,6 +213,7 @@ def _note_origin(run: Path, result: FitResult, command: str) -> None:
     path = run / PLAN_FILE
     document = read_json(path)
     document.pop("schema_version")
+    total, trainable = count_parameters(load_best(run))
     document["command"] = command
     document["versions"] = versions() | _training_versions()
     document["result"] = {
@@ -222,5 +224,6 @@ def _note_origin(run: Path, result: FitResult, command: str) -> None:
         "seconds": round(result.seconds, 1),
         "images_per_s": round(result.images_per_s, 1),
         "stopped_early": result.stopped_early,
+        "parameters": {"total": total, "trainable": trainable},
     }
     write_json(path, document)

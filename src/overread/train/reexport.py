@@ -22,7 +22,7 @@ from overread.evaluate.card import with_note, write_cards
 from overread.evaluate.looks import count_look, hash_of_test_set
 from overread.evaluate.predictions import write_predictions
 from overread.evaluate.recompute import recompute
-from overread.files import sha256_file, write_json
+from overread.files import sha256_bytes, sha256_file, write_json
 from overread.pages.texts import Said, say
 from overread.predict.labelled import predict_records, select_split
 from overread.predict.predictor import load
@@ -159,7 +159,7 @@ def _judged(made: Bundle, source: RunSource) -> tuple[Any, dict[str, str]]:
         table, _ = predict_records(predictor, source.manifest.root, records, title="Testing")
         write_predictions(folder / "predictions.csv", table)
         tests = hash_of_test_set(r.sha256 for r in select_split(records, "test"))
-        looks = count_look(tests, predictor.bundle.sha256)
+        looks = count_look(tests, sha256_bytes(predictor.bundle.onnx))
         metrics = {**recompute(folder), "test_looks": looks}
         write_json(folder / "metrics.json", metrics)
         english, chinese = write_cards(folder)

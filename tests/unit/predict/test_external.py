@@ -6,11 +6,12 @@ import os
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 
 from overread.files import read_json
 from overread.predict.external import evaluate
-from tiny_bundle import CLASSES, picture, png, write_tiny
+from tiny_bundle import CLASSES, graph, picture, png, write_tiny
 
 
 @pytest.fixture
@@ -24,6 +25,12 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+def another_graph() -> bytes:
+    network = onnx.load_model_from_string(graph())
+    network.doc_string = "trained anew"
+    return bytes(network.SerializeToString())
+
+
 def looks(model: Path, data: Path, out: Path) -> int:
     found = evaluate(model, data, out)["test_looks"]
     assert found == read_json(out / "metrics.json")["test_looks"]
@@ -32,13 +39,14 @@ def looks(model: Path, data: Path, out: Path) -> int:
 
 def test_the_same_images_elsewhere_are_the_same_test_set(tmp_path: Path, data: Path) -> None:
     first = write_tiny(tmp_path / "first.overread")
-    second = write_tiny(tmp_path / "second.overread", name="second")
+    second = write_tiny(tmp_path / "second.overread", onnx=another_graph())
     assert looks(first, data, tmp_path / "1") == 1
     moved = tmp_path / "moved"
     shutil.copytree(data, moved)
     for path in moved.rglob("*.png"):
         path.rename(path.with_name(f"scan-{path.name}"))
-    assert looks(first, moved, tmp_path / "2") == 1, "the same model again is no new look"
+    renamed = write_tiny(tmp_path / "renamed.overread", name="renamed")
+    assert looks(renamed, moved, tmp_path / "2") == 1, "the same network again is no new look"
     assert looks(second, moved, tmp_path / "3") == 2
 
 
@@ -46,7 +54,7 @@ def test_other_images_under_the_same_names_are_another_test_set(tmp_path: Path, 
     assert looks(write_tiny(tmp_path / "first.overread"), data, tmp_path / "1") == 1
     for label in CLASSES:
         (data / label / "0.png").write_bytes(png(picture(label, seed=99)))
-    second = write_tiny(tmp_path / "second.overread", name="second")
+    second = write_tiny(tmp_path / "second.overread", onnx=another_graph())
     assert looks(second, data, tmp_path / "2") == 1
 
 

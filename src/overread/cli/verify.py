@@ -22,6 +22,7 @@ def verify(
     """
     from overread.bundle.read import read_bundle
     from overread.dataset.audit_page import redraw_audit_page
+    from overread.evaluate.documents import read_document
     from overread.evaluate.verify import attempt, verify_run
     from overread.evaluate.verify_pages import Unproven, compare, unchanged
     from overread.files import read_text
@@ -31,6 +32,7 @@ def verify(
 
     def audit() -> str:
         hint = "Draw it again with `overread audit DATA --out` and this folder."
+        read_document(run / "audit.json")
         printed = read_text(run / "audit.html", hint=hint)
         compare(run, "audit.html", printed, redraw_audit_page(run, printed), hint=hint)
         said = "drawn again and the same in every character"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from overread.evaluate.differences import drop
+from overread.evaluate.documents import read_manifest_rows, read_metrics
 from overread.evaluate.predictions import PredictionTable, read_predictions
 from overread.evaluate.shortcuts import SHORTCUTS_FILE, judge, read_tables
 from overread.evaluate.summary import RESAMPLES, evaluate_table
 from overread.evaluate.where import HEATMAPS_FILE, read_looks, where_it_looks
-from overread.files import read_csv, read_json
 
 KEPT = ("split", "model", "data", "unreadable", "internal", "drop")
 # Columns of manifest.csv that say which image it is, not what kind of patient.
@@ -30,7 +30,8 @@ def subgroup_columns(
     path = run / "manifest.csv"
     if not path.is_file():
         return {}
-    columns, rows = read_csv(path)
+    rows = read_manifest_rows(path)
+    columns = list(rows[0]) if rows else []
     known = {row["path"]: row for row in rows}
     wanted = [c for c in columns if c not in IDENTITY and (only is None or c in only)]
     return {c: [known.get(p, {}).get(c, "") for p in table.paths] for c in wanted}
@@ -45,14 +46,14 @@ def recompute(run: Path, *, as_stored: bool = False) -> dict[str, Any]:
     DataError where a file is missing or unusable.
     """
     table = read_predictions(run / "predictions.csv")
-    stored = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
+    stored = read_metrics(run / "metrics.json") if (run / "metrics.json").is_file() else {}
     method = stored.get("method") or {}
     before = stored.get("test") or {}
     skipped = [row["column"] for row in before.get("subgroups_left_out") or ()]
     judged_by = {*(before.get("subgroups") or ()), *skipped}
     drawn = {
-        "resamples": int(method.get("resamples", RESAMPLES)),
-        "seed": int(method.get("seed", 0)),
+        "resamples": method.get("resamples", RESAMPLES),
+        "seed": method.get("seed", 0),
     }
     document = evaluate_table(
         table,

@@ -142,7 +142,7 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
         "tried": trials.tried(files),
         "evidence": trials.evidence(files.metrics),
         "shortcuts": rows.shortcut_rows(shortcuts, audit.get("images")),
-        "heatmap": HEATMAPS[(plan.get("recipe") or {}).get("heatmap", "grad-cam")],
+        "heatmap": _heatmap(plan.get("recipe")),
         "mistakes": rows.mistake_pictures(files.mistakes),
         "mistake_rows": rows.mistake_rows(files),
         "split_rows": rows.split_rows(files.certificate),
@@ -156,6 +156,12 @@ def _context(files: RunFiles, charts: Mapping[str, list[Chart]]) -> dict[str, An
         "hashes": files.hashes,
     }
     return context | {"sections": _sections(context)}
+
+
+def _heatmap(recipe: object) -> str:
+    """What the run's heat maps are called; `recipe` may be its name alone, or missing."""
+    method = str(recipe.get("heatmap", "grad-cam")) if isinstance(recipe, Mapping) else "grad-cam"
+    return HEATMAPS.get(method, method)
 
 
 def _drawings(charts: Mapping[str, list[Chart]]) -> dict[str, dict[str, dict[str, str]]]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from overread.errors import DataError
+from overread.evaluate.documents import read_document, read_manifest_rows, read_metrics
 from overread.evaluate.predictions import PredictionTable, read_predictions
 from overread.evaluate.verdict import Leak, leak_of
-from overread.files import read_csv, read_json, sha256_file
+from overread.files import read_csv, sha256_file
 
 Document = Mapping[str, Any]
 Rows = tuple[Mapping[str, str], ...]
@@ -103,22 +104,18 @@ def load_run(folder: Path) -> RunFiles:
     return RunFiles(
         folder,
         table,
-        _document(folder / "metrics.json"),
-        _document(folder / "certificate.json"),
-        _document(folder / "audit.json"),
-        _document(folder / "plan.json"),
-        _rows(folder / "training.csv"),
-        _rows(folder / "manifest.csv"),
+        _read(folder / "metrics.json", read_metrics),
+        _read(folder / "certificate.json", read_document),
+        _read(folder / "audit.json", read_document),
+        _read(folder / "plan.json", read_document),
+        tuple(_read(folder / "training.csv", lambda path: read_csv(path)[1]) or ()),
+        tuple(_read(folder / "manifest.csv", read_manifest_rows) or ()),
         _mistakes(folder),
     )
 
 
-def _document(path: Path) -> Document | None:
-    return read_json(path) if path.is_file() else None
-
-
-def _rows(path: Path) -> Rows:
-    return tuple(read_csv(path)[1]) if path.is_file() else ()
+def _read(path: Path, read: Callable[[Path], Any]) -> Any:
+    return read(path) if path.is_file() else None
 
 
 def _mistakes(folder: Path) -> tuple[Mistake, ...]:

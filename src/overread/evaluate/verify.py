@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from overread.errors import DataError, OverreadError
+from overread.evaluate.documents import read_document, read_manifest_rows, read_metrics
 from overread.evaluate.predictions import read_predictions
 from overread.evaluate.recompute import recompute
 from overread.evaluate.verify_pages import PAGES, Unproven
-from overread.files import read_csv, read_json, sha256_file
+from overread.files import sha256_file
 
 UNKNOWN = "the model's own figures are not stored. Run `overread evaluate` again."
 SHOWN = 3  # differences named in a message
@@ -62,7 +63,7 @@ def attempt(name: str, path: Path, check: Callable[[], str]) -> Check:
 
 def check_metrics(run: Path) -> str:
     """Every number of metrics.json again, from predictions.csv."""
-    stored, fresh = read_json(run / "metrics.json"), recompute(run, as_stored=True)
+    stored, fresh = read_metrics(run / "metrics.json"), recompute(run, as_stored=True)
     wrong = list(differences(stored, fresh))
     if wrong:
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
@@ -105,7 +106,7 @@ def check_predictions(run: Path) -> str:
     table = read_predictions(run / "predictions.csv")
     if not (run / "manifest.csv").is_file():
         return f"{len(table)} rows, well formed (no manifest.csv to hold them against)"
-    known = {row["path"]: row for row in read_csv(run / "manifest.csv")[1]}
+    known = {row["path"]: row for row in read_manifest_rows(run / "manifest.csv")}
     columns = {"split": table.splits, "group": table.groups, "label": table.labels}
     for i, path in enumerate(table.paths):
         row = known.get(path)
@@ -122,7 +123,8 @@ def check_predictions(run: Path) -> str:
 
 def check_certificate(run: Path) -> str:
     """The manifest is the one that the certificate was made for, and no group crosses."""
-    certificate = read_json(run / "certificate.json")
+    certificate = read_document(run / "certificate.json")
+    rows = read_manifest_rows(run / "manifest.csv")
     signed, found = certificate.get("manifest_sha256"), sha256_file(run / "manifest.csv")
     if signed != found:
         raise DataError(
@@ -131,7 +133,7 @@ def check_certificate(run: Path) -> str:
             where=run / "certificate.json",
         )
     parts: dict[str, set[str]] = {}
-    for row in read_csv(run / "manifest.csv")[1]:
+    for row in rows:
         if row.get("group") and row.get("split"):
             parts.setdefault(row["group"], set()).add(row["split"])
     crossing = sum(len(found) > 1 for found in parts.values())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -101,19 +101,22 @@ def _owner(path: str, by_stem: Mapping[str, str]) -> str | None:
     match = MASK_NAME.match(whole.stem)
     if match and (owner := by_stem.get(str(whole.with_name(match["image"])))):
         return owner
-    if whole.parent.name.lower() not in ("mask", "masks"):
-        return None
     stems = [whole.stem, match["image"]] if match else [whole.stem]
-    beside = [whole.parent.with_name(name) for name in ("images", "Images", "image")]
-    found = (by_stem.get(str(folder / stem)) for folder in beside for stem in stems)
+    found = (by_stem.get(str(folder / stem)) for folder in _beside(whole) for stem in stems)
     return next((owner for owner in found if owner), None)
 
 
+def _beside(mask: PurePosixPath) -> Iterator[PurePosixPath]:
+    """Folders that would hold the image of a mask: `images/a` for `masks/a`, `a/images` too."""
+    parts = mask.parent.parts
+    for depth, name in enumerate(parts):
+        if name.lower() in ("mask", "masks"):
+            for box in ("images", "Images", "image"):
+                yield PurePosixPath(*parts[:depth], box, *parts[depth + 1 :])
+
+
 def _in_mask_folder(path: str, folders: set[str]) -> bool:
-    folder = PurePosixPath(path).parent
-    if folder.name.lower() not in ("mask", "masks"):
-        return False
-    return any(str(folder.with_name(name)) in folders for name in ("images", "Images", "image"))
+    return any(str(folder) in folders for folder in _beside(PurePosixPath(path)))
 
 
 class Levels:
@@ -212,7 +215,8 @@ def _empty(levels: Levels, entries: Iterable[Entry], folders: Sequence[str]) -> 
 
 
 def _is_box(folder: str) -> bool:
-    return PurePosixPath(folder).name.lower() in ("mask", "masks", "image", "images")
+    names = [part.lower() for part in PurePosixPath(folder).parts]
+    return names[-1] in ("image", "images") or not {"mask", "masks"}.isdisjoint(names)
 
 
 def remarks(entries: Sequence[Entry]) -> list[str]:

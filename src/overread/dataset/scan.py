@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -98,7 +99,25 @@ def _entries(data: Path) -> tuple[Tree, Passport | None, Listing]:
     except DataError as error:
         error.where = error.where or str(data)
         raise
-    return *_with_passport(tree, passport), listing
+    tree, passport = _with_passport(tree, passport)
+    if passport is None:
+        tree = replace(tree, notes=(*tree.notes, *_unread_tables(data)))
+    return tree, passport, listing
+
+
+def _unread_tables(data: Path) -> Iterator[str]:
+    """Notes on tables in DATA that could have been named instead of it."""
+    for path in sorted(data.glob("*.csv")):
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as stream:
+                header = next(csv.reader(stream), [])
+        except (OSError, UnicodeDecodeError, csv.Error):
+            continue
+        if {"path", "label"} <= set(header):
+            yield (
+                f"'{path.name}' lists labels and was not read: name it instead of the folder "
+                f"to use it ({', '.join(header)})"
+            )
 
 
 def _known_table(data: Path, listing: Listing, passport: Passport | None) -> Tree | None:

@@ -118,6 +118,14 @@ def test_masks_folder_beside_images_folder() -> None:
     assert all(e.mask == e.path.replace("images", "masks") for e in tree.entries)
 
 
+def test_masks_in_a_tree_of_their_own() -> None:
+    files = [f"{kind}/{c}/{i}.png" for kind in ("images", "masks") for c in "ab" for i in (1, 2)]
+    tree = read_tree([*files, "masks/a/9.png"], ["masks", "masks/a", "masks/b"])
+    assert {entry.label for entry in tree.entries} == {"a", "b"}
+    assert all(e.mask == e.path.replace("images", "masks") for e in tree.entries)
+    assert tree.notes == ("1 masks without an image, such as masks/a/9.png",)
+
+
 def test_a_mask_without_an_image_is_left_out_with_a_note() -> None:
     images, masks, notes = separate_masks(["a/1.png", "a/1_mask.png", "a/9_mask.png"])
     assert images == ["a/1.png"]

@@ -76,6 +76,14 @@ def test_links_are_not_followed(tree: Tree, tmp_path: Path) -> None:
     assert found.notes == ("3 links were not followed, such as disc/out.png",)
 
 
+def test_a_table_that_was_not_read_is_named(tree: Tree) -> None:
+    root = tree(2)
+    (root / "labels.csv").write_text("path,label,patient\ndisc/disc000.png,disc,P1\n")
+    (root / "scores.csv").write_text("image,score\n")
+    (note,) = (note for note in scan(root).notes if "not read" in note)
+    assert note.startswith("'labels.csv'") and note.endswith("(path, label, patient)")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
 def test_a_name_that_is_no_text_is_listed(tree: Tree) -> None:
     root = tree(2)

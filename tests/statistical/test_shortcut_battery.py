@@ -1,5 +1,7 @@
 """A planted corner marker is accused, clean phantom data are not.
 
+Asked of a small network, with masks, and of what `overread train` plans by itself, without.
+
 One seed; `OVERREAD_SHORTCUT_SEEDS=20` runs as many as the claim is about, and
 `benchmarks/shortcuts.md` says how many have been run with the same code.
 """
@@ -38,6 +40,22 @@ def test_a_planted_marker_fails(benchmark: ModuleType, tmp_path: Path, seed: int
     accused = {row["intervention"]: row for row in found["rows"]}
     assert accused["border_only"]["verdict"] == "fail"
     assert accused["border_only"]["strongest"]["class"] == "malignant"
+
+
+@pytest.mark.parametrize(("faults", "verdict"), [((), "pass"), (("corner_marker",), "fail")])
+def test_what_auto_plans_is_judged_as_rightly(
+    benchmark: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    faults: tuple[str, ...],
+    verdict: str,
+) -> None:
+    """The marker silences this network when its centre is covered; there are no masks."""
+    monkeypatch.setenv("OVERREAD_HOME", str(tmp_path / "home"))
+    found = benchmark.product(tmp_path, 0, faults)
+    assert found["verdict"] == verdict, found["reason"]
+    rows = {row["intervention"]: row["verdict"] for row in found["rows"]}
+    assert "masked_out" not in rows and rows["centre_swapped"] == verdict
 
 
 def test_clean_data_pass_in_nineteen_of_twenty(benchmark: ModuleType, tmp_path: Path) -> None:

@@ -138,8 +138,12 @@ def table_of(
     path: Path,
     *,
     multilabel: bool | None = None,
+    repeated: bool = False,
 ) -> PredictionTable:
-    """The table that CSV `rows` hold, checked as `read_predictions` does; `path` names them."""
+    """The table that CSV `rows` hold, checked as `read_predictions` does; `path` names them.
+
+    `repeated`: an image may have several rows.
+    """
     classes = _classes(path, columns)
     if not rows:
         raise DataError("holds no predictions", where=path, hint="Check what wrote it.")
@@ -162,6 +166,8 @@ def table_of(
         multilabel=several,
     )
     _check_words(path, table)
+    if not repeated:
+        _check_once(path, table)
     return table
 
 
@@ -237,6 +243,9 @@ def _check_words(path: Path, table: PredictionTable) -> None:
                 where=_line(path, row, column),
                 hint=did_you_mean(word, known),
             )
+
+
+def _check_once(path: Path, table: PredictionTable) -> None:
     seen = Counter(zip(table.paths, table.splits, strict=True))
     for row, key in enumerate(zip(table.paths, table.splits, strict=True)):
         if seen[key] > 1:

@@ -7,11 +7,13 @@ class of many hardly shows in the mean.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from overread.errors import DataError
@@ -19,7 +21,7 @@ from overread.evaluate.differences import paired_difference
 from overread.evaluate.estimates import Sample, bootstrap, point, with_intervals
 from overread.evaluate.intervals import Estimate, tidy
 from overread.evaluate.limits import Limits
-from overread.evaluate.predictions import PredictionTable, columns_of, rows_of, table_of
+from overread.evaluate.predictions import PredictionTable, columns_of, decide, rows_of, table_of
 from overread.files import read_csv, write_csv
 
 SHORTCUTS_FILE = "shortcuts.csv"
@@ -28,10 +30,12 @@ CHANCE = 0.5  # of an AUROC
 # (widened, because the best of several classes is looked at, which chance favours), ...
 WARN_ABOVE, FAIL_ABOVE = 0.65, 0.75
 KEPT = 0.5  # ... if it keeps at least this share of what the class is above chance untouched.
+STILL = 0.1  # A row whose answers keep less of their spread over images shows no health.
 FALL = 0.05  # of the mean AUROC, through one coder: more than this is worth a look (Seah 2021)
 # What each row can say: "gone" accuses when it does well, "coder" when it falls, "told" informs.
 KINDS = {
     "border_only": "gone",
+    "centre_swapped": "gone",
     "centre_covered": "gone",
     "masked_out": "gone",
     "masked_only": "told",
@@ -41,7 +45,8 @@ KINDS = {
     "grey": "told",
     "reencoded": "coder",
 }
-SEVERITY = ("note", "pass", "unknown", "warn", "fail")
+SEVERAL = ("centre_swapped",)  # rows that hold several answers an image
+ACCUSING = ("warn", "fail")
 REASONS = {
     "fail": "With '{row}' the model still recognises '{label}' (AUROC {value:.2f}, 95 % interval "
     "{low:.2f} to {high:.2f}, chance 0.5): it has learnt something that is not the disease.",
@@ -51,7 +56,12 @@ REASONS = {
     "(95 % interval {low:+.2f} to {high:+.2f}): it relies on how files were saved.",
     "unknown": "On these images the model is not shown to be better than chance: nothing can be "
     "said of shortcuts.",
+    "still": "With the medicine taken away the model answers all images nearly alike: nothing can "
+    "be said of shortcuts.",
     "pass": "With the medicine taken away the model recognises no class: no shortcut was found.",
+    "pass_some": "With the medicine taken away the model recognises no class: no shortcut was "
+    "found. (In {still} of {ways} ways of taking it away it answers all images nearly alike; these "
+    "show nothing.)",
 }
 
 
@@ -89,7 +99,9 @@ def read_tables(path: Path, *, multilabel: bool) -> dict[str, PredictionTable]:
             raise DataError(f"'{row['intervention']}' is no intervention", where=path)
         parts.setdefault(row["intervention"], []).append(row)
     return {
-        name: table_of(columns, part, Path(f"{path} ({name})"), multilabel=multilabel)
+        name: table_of(
+            columns, part, Path(f"{path} ({name})"), multilabel=multilabel, repeated=name in SEVERAL
+        )
         for name, part in parts.items()
     }
 
@@ -103,29 +115,43 @@ def judge(
     images, or of some of them, after each intervention.
     """
     untouched: dict[tuple[str, ...], Judged] = {}
-    for table in tables.values():
+    rows = []
+    for name, answers in tables.items():
+        table = _averaged(answers)
         if table.paths not in untouched:
             same = _same_images(test, table)
             untouched[table.paths] = Judged.of(same, resamples, seed)
-    rows = [
-        _row(name, untouched[table.paths], Judged.of(table, resamples, seed))
-        for name, table in tables.items()
-    ]
-    worst = max(rows, key=lambda row: SEVERITY.index(row["verdict"]), default=None)
-    verdict = "unknown" if worst is None else "pass"
-    if worst is not None and worst["verdict"] != "note":
-        verdict = worst["verdict"]
+        before, after = untouched[table.paths], Judged.of(table, resamples, seed)
+        spread = _spread(before.sample.probabilities, answers.probabilities)
+        rows.append(_row(name, before, after, spread))
+    accusing = [row for row in rows if row["verdict"] in ACCUSING]
+    worst = max(accusing, key=lambda row: ACCUSING.index(row["verdict"]), default=None)
+    cleared = any(row["kind"] == "gone" and row["verdict"] == "pass" for row in rows)
+    verdict = worst["verdict"] if worst else "pass" if cleared else "unknown"
     return {
         "verdict": verdict,
-        "accused": worst["intervention"] if worst and verdict in ("warn", "fail") else None,
-        "reason": _reason(verdict, worst),
+        "accused": worst["intervention"] if worst else None,
+        "reason": _reason(verdict, worst, rows),
         "n": max((row["n"] for row in rows), default=0),
         "of": len(test),
         "rows": rows,
     }
 
 
-def _row(name: str, before: Judged, after: Judged) -> dict[str, Any]:
+def _averaged(answers: PredictionTable) -> PredictionTable:
+    """One row an image: the mean of its answers, where it was tried with several covers."""
+    places: dict[str, list[int]] = {}
+    for i, path in enumerate(answers.paths):
+        places.setdefault(path, []).append(i)
+    if len(places) == len(answers):
+        return answers
+    p = np.stack([answers.probabilities[rows].mean(axis=0) for rows in places.values()])
+    predicted = decide(p, answers.classes, answers.multilabel)
+    first = answers.rows([rows[0] for rows in places.values()])
+    return replace(first, probabilities=p, predicted=predicted)
+
+
+def _row(name: str, before: Judged, after: Judged, spread: float | None) -> dict[str, Any]:
     change = _change(before, after)
     strongest = _strongest(before.found, after.found)
     return {
@@ -142,7 +168,8 @@ def _row(name: str, before: Judged, after: Judged) -> dict[str, Any]:
         },
         "change": change.to_dict(),
         "strongest": strongest,
-        "verdict": _verdict(KINDS[name], before.found["macro_auroc"], change, strongest),
+        "spread": spread,
+        "verdict": _verdict(KINDS[name], before.found["macro_auroc"], change, strongest, spread),
     }
 
 
@@ -162,6 +189,12 @@ def _change(before: Judged, after: Judged) -> Estimate:
     one, other = after.found[name], before.found[name]
     cases = limits.macro_ranked
     return paired_difference(one, other, drawn, groups=groups.present, cases=cases, reach=1.0)
+
+
+def _spread(before: NDArray[np.float64], after: NDArray[np.float64]) -> float | None:
+    """How far the answers (n, K) lie apart, as a share of how far they do untouched."""
+    whole, left = (float(np.sqrt(p.var(axis=0).sum())) for p in (before, after))
+    return tidy(left / whole) if whole > 0 else None
 
 
 def _strongest(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -189,7 +222,11 @@ def _low_of_best(auroc: Mapping[str, Any], of: int) -> float:
 
 
 def _verdict(
-    kind: str, untouched: Estimate, change: Estimate, strongest: Mapping[str, Any] | None
+    kind: str,
+    untouched: Estimate,
+    change: Estimate,
+    strongest: Mapping[str, Any] | None,
+    spread: float | None,
 ) -> str:
     if kind == "told":
         return "note"
@@ -197,16 +234,34 @@ def _verdict(
         return "unknown"
     if kind == "coder":
         return "warn" if change.high is not None and change.high < -FALL else "pass"
-    if strongest["kept"] is None or strongest["kept"] < KEPT:
-        return "pass"
-    low = strongest["low"]
-    return "fail" if low > FAIL_ABOVE else "warn" if low > WARN_ABOVE else "pass"
+    if (strongest["kept"] or 0.0) >= KEPT and strongest["low"] > WARN_ABOVE:
+        return "fail" if strongest["low"] > FAIL_ABOVE else "warn"
+    return "unknown" if spread is None or spread < STILL else "pass"
 
 
-def _reason(verdict: str, worst: Mapping[str, Any] | None) -> str:
+def wording(verdict: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, int]]:
+    """Which sentence says a verdict that accuses no row, and the counts that it names.
+
+    A row that cannot tell of a model better than chance is one whose answers hardly varied.
+    """
+    ways = [row for row in rows if row["kind"] == "gone"]
+    still = sum(row["verdict"] == "unknown" and _knows(row) for row in ways)
+    key = {"pass": "pass_some", "unknown": "still"}[verdict] if still else verdict
+    return key, {"still": still, "ways": len(ways)}
+
+
+def _knows(row: Mapping[str, Any]) -> bool:
+    low = row["untouched"]["macro_auroc"]["ci95"][0]
+    return low is not None and low > CHANCE
+
+
+def _reason(
+    verdict: str, worst: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]
+) -> str:
     """The verdict in one English sentence; the report has it in each language."""
-    if worst is None or verdict not in ("warn", "fail"):
-        return REASONS[verdict]
+    if worst is None:
+        key, counts = wording(verdict, rows)
+        return REASONS[key].format(**counts)
     accused = worst["change"] if worst["kind"] == "coder" else worst["strongest"]["auroc"]
     low, high = accused["ci95"]
     text = REASONS["coder" if worst["kind"] == "coder" else verdict]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from overread.evaluate.run_files import Document, RunFiles
+from overread.evaluate.shortcuts import wording
 from overread.pages.numbers import decimal
 from overread.pages.page import data_uri
 from overread.pages.texts import Said, say
@@ -50,7 +51,8 @@ def verdict_words(found: Mapping[str, Any]) -> Said:
     verdict = str(found["verdict"])
     row = next((r for r in found["rows"] if r["intervention"] == found.get("accused")), None)
     if row is None:
-        return say(f"tried.verdict.{verdict}")
+        key, counts = wording(verdict, found["rows"])
+        return say(f"tried.verdict.{key}", **counts)
     accused = row["change"] if row["kind"] == "coder" else row["strongest"]["auroc"]
     low, high = accused["ci95"]
     return say(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
@@ -30,6 +31,8 @@ MOST = 300  # test images: enough for intervals of about 0.05
 FEWEST = 100  # even where the network is slow
 SECONDS = 180.0
 BATCH = 16
+CENTRES = 4  # other images that lend theirs to one border, at most
+RUNS = len(INTERVENTIONS) - 1 + CENTRES  # of the network for one image
 PICTURES = "figures/shortcuts"
 
 
@@ -45,20 +48,17 @@ def try_shortcuts(
     images = images[: _affordable(predictor, images)]
     if not images:
         return
-    cover = covers(images, seed)
-    plans = {name: _inputs(name, images, cover) for name in INTERVENTIONS}
-    plans = {name: rows for name, rows in plans.items() if rows}
-    mean = np.mean([image.pixels for image in images], axis=0).astype(np.uint8)
-    total = sum(map(len, plans.values()))
-    tables, shown = {}, track(_steps(plans, mean), "Trying for shortcuts", total=total)
+    plans = _plans(images, seed)
+    total = sum(len(row.covers) for rows in plans.values() for row in rows)
+    tables, shown = {}, track(_steps(plans), "Trying for shortcuts", total=total)
     scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in plans}
     for name, row in _run(predictor, shown):
         scores[name].append(row)
     for name, rows in plans.items():
-        of = [image.record for image, _ in rows]
+        of = [row.image.record for row in rows for _ in row.covers]
         tables[name] = scored_table(predictor.info, of, scores[name])
     write_tables(run / SHORTCUTS_FILE, tables)
-    _write_pictures(run / PICTURES, images, plans, mean)
+    _write_pictures(run / PICTURES, images, plans)
     if looks := list(_looks(predictor, images)):
         write_looks(run / HEATMAPS_FILE, looks)
 
@@ -94,29 +94,64 @@ def _affordable(predictor: Predictor, images: Sequence[Seen]) -> int:
     started = time.perf_counter()
     _probabilities(predictor, batch)
     each = (time.perf_counter() - started) / len(batch)
-    return max(FEWEST, int(SECONDS / (each * len(INTERVENTIONS))))
+    return max(FEWEST, int(SECONDS / (each * RUNS)))
 
 
-def _inputs(
-    name: str, images: Sequence[Seen], cover: Sequence[Mask] | None
-) -> list[tuple[Seen, Mask]]:
-    """The images that an intervention can be done on, each with the mask that it needs."""
-    wanted = INTERVENTIONS[name].mask
-    if wanted == "box":
-        return [] if cover is None else list(zip(images, cover, strict=True))
-    if wanted == "own":
-        return [(image, image.mask) for image in images if image.mask is not None]
-    unused = np.zeros((1, 1), bool)
-    return [(image, unused) for image in images]
+@dataclass(frozen=True)
+class Row:
+    """An image with the mask and the covers, each tried in turn, that one intervention needs."""
+
+    image: Seen
+    mask: Mask
+    covers: Sequence[Pixels]
 
 
-Plan = dict[str, list[tuple[Seen, Mask]]]
+Plans = dict[str, list[Row]]
 
 
-def _steps(plans: Plan, mean: Pixels) -> Iterator[tuple[str, Pixels]]:
+def _plans(images: Sequence[Seen], seed: int) -> Plans:
+    """The images that each intervention can be done on; those that can be done on none are out."""
+    unused, mean = np.zeros((1, 1), bool), np.mean([i.pixels for i in images], axis=0)
+    lent = strangers([image.record for image in images], seed)
+    masks: dict[str, Sequence[Mask | None]] = {
+        "": [unused] * len(images),
+        "own": [image.mask for image in images],
+        "box": covers(images, seed) or [None] * len(images),
+    }
+    fills: dict[str, list[list[Pixels]]] = {
+        "mean": [[mean.astype(np.uint8)]] * len(images),
+        "others": [[images[other].pixels for other in others] for others in lent],
+    }
+    plans = {
+        name: [
+            Row(image, mask, fill)
+            for image, mask, fill in zip(images, masks[do.mask], fills[do.cover], strict=True)
+            if mask is not None and fill
+        ]
+        for name, do in INTERVENTIONS.items()
+    }
+    return {name: rows for name, rows in plans.items() if rows}
+
+
+def strangers(records: Sequence[ImageRecord], seed: int) -> list[list[int]]:
+    """For each image the others that lend it their centres: one of each class, of other groups.
+
+    Every border meets the same classes, so that what an answer owes to the centres says nothing of
+    the border's class. At most CENTRES classes, of those with two groups or more; [] without any.
+    """
+    rng = np.random.default_rng(seed)
+    groups = np.array([record.group or record.path for record in records])
+    labels = np.array([record.label for record in records])
+    several = [name for name in np.unique(labels) if len(np.unique(groups[labels == name])) > 1]
+    lenders = [np.flatnonzero(labels == name) for name in rng.permutation(several)[:CENTRES]]
+    return [[int(rng.choice(of[groups[of] != group])) for of in lenders] for group in groups]
+
+
+def _steps(plans: Plans) -> Iterator[tuple[str, Pixels]]:
     for name, rows in plans.items():
-        for image, mask in rows:
-            yield name, INTERVENTIONS[name].change(image.pixels, mask, mean)
+        for row in rows:
+            for cover in row.covers:
+                yield name, INTERVENTIONS[name].change(row.image.pixels, row.mask, cover)
 
 
 def _run(
@@ -144,14 +179,14 @@ def _probabilities(predictor: Predictor, images: Sequence[Pixels]) -> NDArray[np
     return scores
 
 
-def _write_pictures(folder: Path, images: Sequence[Seen], plans: Plan, mean: Pixels) -> None:
+def _write_pictures(folder: Path, images: Sequence[Seen], plans: Plans) -> None:
     """One image as it is and after each intervention; one that has a mask, if any has."""
     example = next((image for image in images if image.mask is not None), images[0])
     write_bytes(folder / "untouched.png", _png(example.pixels))
     for name, rows in plans.items():
-        mask = next((mask for image, mask in rows if image is example), None)
-        if mask is not None:
-            changed = INTERVENTIONS[name].change(example.pixels, mask, mean)
+        row = next((row for row in rows if row.image is example), None)
+        if row is not None:
+            changed = INTERVENTIONS[name].change(example.pixels, row.mask, row.covers[0])
             write_bytes(folder / f"{name}.png", _png(changed))
 
 

@@ -4,7 +4,9 @@ Each is a pure function of pixels (H, W, 3) uint8, as the network gets them, a m
 what to cover with (H, W, 3); it gives pixels of the same shape. After Maguolo and Nanni (Inf Fusion
 2021), who covered the lungs with a black rectangle, and DeGrave et al. (Nat Mach Intell 2021).
 Covered with the mean of all images instead, a picture stays nearer to what the network knows: on
-phantom data a planted marker shows more clearly and clean data look cleaner.
+phantom data a planted marker shows more clearly and clean data look cleaner. A network that answers
+even this alike for every image is asked with the centres of other images (background against
+foreground: Xiao et al., ICLR 2021): each part is then one that it knows.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class Intervention:
-    """`mask` says which one `change` needs: none, the image's own, or a box (see `boxes`)."""
+    """What `change` needs: `mask` none, the image's own, or a box (see `masks.covers`); `cover`
+    the mean of all images, or other images (see `battery.strangers`), each in turn."""
 
     change: Callable[[Pixels, Mask, Pixels], Pixels]
     mask: Literal["", "own", "box"] = ""
+    cover: Literal["mean", "others"] = "mean"
 
 
 def _middle(pixels: Pixels, share: float) -> tuple[slice, slice]:
@@ -122,6 +126,7 @@ def reencoded(pixels: Pixels, mask: Mask, cover: Pixels) -> Pixels:
 
 INTERVENTIONS: Mapping[str, Intervention] = {
     "border_only": Intervention(border_only),
+    "centre_swapped": Intervention(border_only, cover="others"),
     "centre_covered": Intervention(centre_covered),
     "masked_out": Intervention(masked_out, "box"),
     "masked_only": Intervention(masked_only, "own"),

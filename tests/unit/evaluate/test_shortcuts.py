@@ -95,20 +95,82 @@ def test_the_best_of_many_classes_must_stand_out_further(table_maker: Maker) -> 
 @pytest.mark.parametrize("row", [name for name, kind in KINDS.items() if kind == "told"])
 def test_rows_that_inform_never_accuse(test_part: PredictionTable, row: str) -> None:
     found = verdict(test_part, **{row: test_part})
-    assert found["rows"][0]["verdict"] == "note" and found["verdict"] == "pass"
+    assert found["rows"][0]["verdict"] == "note" and found["verdict"] == "unknown"
+    assert verdict(test_part, border_only=blind(test_part), **{row: test_part})["verdict"] == "pass"
 
 
 def test_a_fall_through_one_coder_is_a_warning(test_part: PredictionTable) -> None:
     mixed = 0.2 * test_part.probabilities + 0.8 * blind(test_part).probabilities
     found = verdict(test_part, reencoded=rewritten(test_part, mixed))
     assert found["verdict"] == "warn" and "files were saved" in found["reason"]
-    assert verdict(test_part, reencoded=test_part)["verdict"] == "pass"
+    assert verdict(test_part, reencoded=test_part)["rows"][0]["verdict"] == "pass"
+
+
+def dulled(table: PredictionTable, share: float) -> PredictionTable:
+    """Answers that keep `share` of their spread over images, around the middle of all."""
+    p = table.probabilities
+    return rewritten(table, p.mean(axis=0) + share * (p - p.mean(axis=0)))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05])
+def test_one_answer_to_every_image_is_no_health(test_part: PredictionTable, share: float) -> None:
+    found = verdict(test_part, border_only=dulled(blind(test_part), share), reencoded=test_part)
+    row = found["rows"][0]
+    assert row["verdict"] == "unknown" and row["spread"] < 0.1
+    assert found["verdict"] == "unknown" and found["accused"] is None
+    assert "nearly alike" in found["reason"] and "no shortcut" not in found["reason"]
+
+
+def test_what_one_row_cannot_tell_another_can(test_part: PredictionTable) -> None:
+    still = dulled(test_part, 0.0)
+    healthy = verdict(test_part, border_only=still, centre_swapped=blind(test_part))
+    assert [row["verdict"] for row in healthy["rows"]] == ["unknown", "pass"]
+    assert healthy["verdict"] == "pass" and "In 1 of 2 ways" in healthy["reason"]
+    caught = verdict(test_part, border_only=still, centre_swapped=sees(test_part, "malignant"))
+    assert caught["verdict"] == "fail" and caught["accused"] == "centre_swapped"
+
+
+def test_a_faint_answer_that_still_knows_the_class_is_accused(test_part: PredictionTable) -> None:
+    found = verdict(test_part, border_only=dulled(test_part, 0.02))
+    assert found["rows"][0]["spread"] < 0.1 and found["verdict"] == "fail"
+
+
+def test_a_perfect_model_that_follows_each_centre_passes(test_part: PredictionTable) -> None:
+    """Averaged over a centre of each class its answers are all one; before, they are not."""
+    n, classes = len(test_part), test_part.classes
+    thrice = test_part.rows(np.repeat(np.arange(n), len(classes)))
+    sure = rewritten(thrice, np.tile(0.01 + np.eye(len(classes)), (n, 1)))
+    found = verdict(test_part, centre_swapped=sure)
+    row = found["rows"][0]
+    assert row["n"] == n and row["macro_auroc"]["value"] == 0.5
+    assert row["spread"] > 0.5 and row["verdict"] == found["verdict"] == "pass"
+
+
+def test_answers_for_one_image_are_averaged(test_part: PredictionTable) -> None:
+    twice = test_part.rows(np.repeat(np.arange(len(test_part)), 2))
+    p = twice.probabilities.copy()
+    p[::2] = blind(test_part).probabilities
+    mixed = rewritten(test_part, (p[::2] + p[1::2]) / 2)
+    one, other = (
+        verdict(test_part, centre_swapped=table)["rows"][0]
+        for table in (rewritten(twice, p), mixed)
+    )
+    assert one["macro_auroc"] == other["macro_auroc"] and one["strongest"] == other["strongest"]
+
+
+def test_spread_is_that_of_the_answers_over_images(test_part: PredictionTable) -> None:
+    tables = {"border_only": dulled(test_part, 0.4), "grey": test_part}
+    spreads = [row["spread"] for row in verdict(test_part, **tables)["rows"]]
+    assert spreads == pytest.approx([0.4, 1.0])
 
 
 def test_a_model_that_knows_nothing_cannot_be_judged(table_maker: Maker) -> None:
     test = table_maker(120, skill=0.0).select("test")
     found = verdict(test, border_only=blind(test), grey=blind(test))
-    assert found["verdict"] == "unknown"
+    assert found["verdict"] == "unknown" and "better than chance" in found["reason"]
+    # Nor is it the fault of the trial that such a model answers alike.
+    found = verdict(test, border_only=dulled(blind(test), 0.0))
+    assert found["verdict"] == "unknown" and "better than chance" in found["reason"]
 
 
 def test_rows_on_some_images_are_held_against_the_same_images(test_part: PredictionTable) -> None:
@@ -133,6 +195,18 @@ def test_the_file_gives_back_every_digit(test_part: PredictionTable, tmp_path: P
     for name, table in tables.items():
         assert np.array_equal(again[name].probabilities, table.probabilities)
         assert again[name].paths == table.paths and again[name].labels == table.labels
+
+
+def test_only_a_row_of_several_covers_may_repeat_an_image(
+    test_part: PredictionTable, tmp_path: Path
+) -> None:
+    twice = test_part.rows(np.repeat(np.arange(len(test_part)), 2))
+    write_tables(tmp_path / SHORTCUTS_FILE, {"centre_swapped": twice})
+    found = read_tables(tmp_path / SHORTCUTS_FILE, multilabel=False)["centre_swapped"]
+    assert found.paths == twice.paths
+    write_tables(tmp_path / SHORTCUTS_FILE, {"border_only": twice})
+    with pytest.raises(DataError, match="2 times"):
+        read_tables(tmp_path / SHORTCUTS_FILE, multilabel=False)
 
 
 def test_a_changed_file_is_refused(test_part: PredictionTable, tmp_path: Path) -> None:

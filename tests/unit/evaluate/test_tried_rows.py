@@ -97,3 +97,24 @@ def test_a_harmless_verdict_is_no_warning(verdict: str) -> None:
     assert warning({"shortcuts": found}) is None
     texts = load_texts(PACKAGE / "texts")
     assert texts.plain("zh", verdict_words(found)) != texts.plain("en", verdict_words(found))
+
+
+@pytest.mark.parametrize(
+    ("others", "verdict", "words"),
+    [
+        ((), "unknown", ("answers all images nearly alike, so nothing", "因此无法判断")),
+        (("pass",), "pass", ("In 1 of 2 ways", "2 种去除方式中，有 1 种")),
+    ],
+)
+def test_what_could_not_tell_is_said_in_both_languages(
+    others: tuple[str, ...], verdict: str, words: tuple[str, str]
+) -> None:
+    known = {"macro_auroc": {"value": 0.9, "ci95": [0.8, 0.95]}}
+    rows = [
+        {"kind": "gone", "verdict": said, "intervention": "border_only", "untouched": known}
+        for said in ("unknown", *others)
+    ]
+    said = verdict_words({"verdict": verdict, "accused": None, "rows": rows})
+    texts = load_texts(PACKAGE / "texts")
+    for language, part in zip(("en", "zh"), words, strict=True):
+        assert part in texts.plain(language, said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from PIL import Image
 from overread.dataset.manifest import ImageRecord
 from overread.evaluate.shortcuts import judge, read_tables
 from overread.evaluate.where import read_looks, where_it_looks
-from overread.predict.battery import choose, look, try_shortcuts
+from overread.predict.battery import CENTRES, choose, look, strangers, try_shortcuts
+from overread.predict.interventions import border_only
 from overread.predict.labelled import predict_records
-from overread.predict.masks import Seen
+from overread.predict.masks import Seen, read_seen
 from overread.predict.predictor import Predictor, load
 from tiny_bundle import CLASSES, SIDE, write_tiny
 
@@ -57,10 +59,11 @@ def test_a_marker_at_the_edge_fails_and_a_lesion_passes(
     )
     assert found["verdict"] == verdict, found
     by_name = {row["intervention"]: row for row in found["rows"]}
-    assert len(by_name) == 9 and all(row["n"] == 60 for row in found["rows"])
+    assert len(by_name) == 10 and all(row["n"] == 60 for row in found["rows"])
     assert by_name["masked_only"]["macro_auroc"]["value"] == (1.0 if where == "middle" else 0.5)
     assert by_name["grey"]["macro_auroc"]["value"] < 0.75, "its only clue is colour"
     assert by_name["reencoded"]["verdict"] == "pass"
+    assert by_name["centre_swapped"]["verdict"] == verdict
     pictures = {path.stem for path in (tmp_path / "figures" / "shortcuts").glob("*.png")}
     assert pictures == {"untouched", *by_name}
 
@@ -100,7 +103,57 @@ def test_images_that_cannot_be_read_are_left_out(tmp_path: Path, predictor: Pred
     (tmp_path / "data" / "4.png").write_bytes(b"no picture")
     try_shortcuts(predictor, tmp_path / "data", records, tmp_path)
     tables = read_tables(tmp_path / "shortcuts.csv", multilabel=False)
-    assert {len(table) for table in tables.values()} == {8}
+    assert {len(set(table.paths)) for table in tables.values()} == {8}
+    assert not any("4.png" in table.paths for table in tables.values())
+
+
+def named(label: str, group: str) -> ImageRecord:
+    return ImageRecord(f"{label}{group}.png", "", 1, 1, "L", label=label, group=group)
+
+
+def test_every_border_meets_one_stranger_of_each_class() -> None:
+    records = [named("abc"[i % 3], f"g{i // 2}") for i in range(40)]
+    lent = strangers(records, seed=0)
+    assert len(lent) == 40 and strangers(records, seed=0) == lent != strangers(records, seed=1)
+    for record, others in zip(records, lent, strict=True):
+        assert sorted(records[i].label for i in others) == ["a", "b", "c"]
+        assert all(records[i].group != record.group for i in others)
+    assert len({i for others in lent for i in others}) > 30, "always the same ones lend"
+
+
+def test_of_many_classes_the_same_few_lend_to_all() -> None:
+    records = [named(chr(97 + i % 9), f"g{i}") for i in range(45)]
+    lenders = [{records[i].label for i in others} for others in strangers(records, seed=0)]
+    assert len(lenders[0]) == CENTRES and all(labels == lenders[0] for labels in lenders)
+
+
+def test_a_class_of_one_group_lends_nothing() -> None:
+    rare = [named("rare", "g0"), named("rare", "g0")]
+    common = [named("common", f"g{i}") for i in range(1, 6)]
+    assert all(i >= 2 for others in strangers(rare + common, seed=0) for i in others)
+    assert strangers(rare, seed=0) == [[], []], "one group alone has no stranger"
+
+
+def test_one_group_alone_is_tried_without_strangers(tmp_path: Path, predictor: Predictor) -> None:
+    records = [replace(r, group="g") for r in write(tmp_path / "data", 6, where="middle")]
+    try_shortcuts(predictor, tmp_path / "data", records, tmp_path)
+    tables = read_tables(tmp_path / "shortcuts.csv", multilabel=False)
+    assert "border_only" in tables and "centre_swapped" not in tables
+
+
+def test_each_border_is_tried_with_every_centre_lent_to_it(
+    tmp_path: Path, predictor: Predictor
+) -> None:
+    records = write(tmp_path / "data", 9, where="corner")
+    try_shortcuts(predictor, tmp_path / "data", records, tmp_path)
+    table = read_tables(tmp_path / "shortcuts.csv", multilabel=False)["centre_swapped"]
+    records = choose(records, 9, 0)
+    pixels = [read_seen(tmp_path / "data", r, predictor.spec).pixels for r in records]
+    pairs = [(i, other) for i, others in enumerate(strangers(records, 0)) for other in others]
+    mixed = [border_only(pixels[i], np.zeros((1, 1), bool), pixels[other]) for i, other in pairs]
+    (scores,) = predictor.session.run(np.stack(mixed), [predictor.info.tensors.probabilities])
+    assert table.paths == tuple(records[i].path for i, _ in pairs)
+    assert table.probabilities == pytest.approx(scores, abs=1e-6)
 
 
 def test_a_large_part_is_sampled_by_whole_groups_with_every_class() -> None:

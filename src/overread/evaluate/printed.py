@@ -31,6 +31,9 @@ def first_difference(printed: str, right: str) -> Difference | None:
     if printed == right:
         return None
     place = len(commonprefix((printed, right)))
+    tag = right.rfind("<", 0, place)
+    if tag >= 0 and re.fullmatch(r"</?\w*", right[tag:place]):
+        place = tag  # another element begins here: its words tell more than its name
     headings = SECTION.findall(right[:place])
     section = "".join(headings[-1]) if headings else "top"
     return Difference(section, _around(printed, place), _around(right, place))

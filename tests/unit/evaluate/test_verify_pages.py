@@ -21,7 +21,7 @@ from overread.evaluate.verify_pages import (
     check_mistakes,
     check_report,
 )
-from overread.files import read_json, write_json
+from overread.files import read_json, sha256_file, write_json
 
 EDITS = {
     "the verdict": (r"On (\d+) test images", "verdict"),
@@ -107,6 +107,19 @@ def other_version(run: Path) -> Path:
     return run
 
 
+def record_again(run: Path) -> None:
+    """Record the report's hash anew, as if the other version had written it so."""
+    record = read_json(run / "written.json")
+    record["files"]["report.html"]["sha256"] = sha256_file(run / "report.html")
+    write_json(run / "written.json", record)
+
+
+def test_what_another_version_wrote_is_altered_where_its_hash_is(other_version: Path) -> None:
+    edit(other_version / "report.html", EDITS["the picture of a mistake"][0])
+    with pytest.raises(DataError, match="was changed after it was written"):
+        check_report(other_version)
+
+
 def reword(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text
@@ -115,6 +128,7 @@ def reword(path: Path, old: str, new: str) -> None:
 
 def test_other_words_of_another_version_are_no_alteration(other_version: Path) -> None:
     reword(other_version / "report.html", "Where it errs", "Where it goes wrong")
+    record_again(other_version)
     reword(other_version / "card.md", "Trained parameters", "Parameters trained")
     found = outcome(other_version)
     for name in ("report.html", "card.md"):
@@ -126,6 +140,7 @@ def test_other_words_of_another_version_are_no_alteration(other_version: Path) -
 
 def test_other_numbers_are_not_excused_by_another_version(other_version: Path) -> None:
     edit(other_version / "report.html", EDITS["the verdict"][0])
+    record_again(other_version)
     edit(other_version / "card.md", r"AUROC, benign: 0\.(\d+)")
     found = outcome(other_version)
     for name in ("report.html", "card.md"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from overread.bundle.steps import describe
 from overread.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -255,29 +256,3 @@ class BundleInfo(Strict):
         if lines[0] != lines[1] or len(lines[0]) not in {0, count}:
             raise ValueError(f"calibration.knots have {lines} values for {count} classes")
         return self
-
-
-def describe(spec: PreprocessSpec) -> tuple[str, ...]:
-    """The preprocessing in words that another program can follow to the pixel."""
-    first = "Decode to 8-bit RGB, turned as its EXIF orientation says; grey becomes R = G = B."
-    kernel = {"bilinear": "triangle", "bicubic": "Catmull-Rom-like cubic (a = -0.5)"}
-    how = (
-        "to the nearest pixel"
-        if spec.interpolation == "nearest"
-        else f"with Pillow's antialiased {spec.interpolation} resampling: a separable "
-        f"{kernel[spec.interpolation]} kernel widened by the reduction factor, horizontal pass "
-        "first, 8-bit rounding after each pass"
-    )
-    last = "Feed the uint8 RGB pixels, row by row, channels last; the graph normalises them."
-    if spec.resize == "squash":
-        return (
-            first,
-            f"Resize to height {spec.height}, width {spec.width}, not keeping proportions, {how}.",
-            last,
-        )
-    return (
-        first,
-        f"Resize so that the shorter side is {spec.resize_to}, keeping the aspect ratio, {how}.",
-        f"Cut the central height {spec.height}, width {spec.width}.",
-        last,
-    )

@@ -104,6 +104,13 @@ class PreprocessSpec:
             return side, max(side, round(width * side / height))
         return max(side, round(height * side / width)), side
 
+    @property
+    def reduced_to(self) -> tuple[int, int] | None:
+        """(height, width) that a JPEG read reduced must keep twice; None where it is read whole."""
+        if not self.reduce or self.interpolation == "nearest":
+            return None
+        return self.resized(1, 1)
+
     def used(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the centre that is looked at: all, unless it is a long strip."""
         if self.resize == "squash":
@@ -149,11 +156,27 @@ def _resize(
     high, wide = spec.resized(*used)
     part = _centre_box(size, used, box or (0, 0, *image.size), image.size)
     if (wide, high) != image.size or part != (0, 0, wide, high):
-        image = image.resize((wide, high), FILTERS[spec.interpolation], box=part)
+        image = _resample(image, (wide, high), part, FILTERS[spec.interpolation])
     if (wide, high) != (spec.width, spec.height):
         left, top = (wide - spec.width) // 2, (high - spec.height) // 2
         image = image.crop((left, top, left + spec.width, top + spec.height))
     return np.array(image)
+
+
+def _resample(
+    image: Image.Image,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float],
+    how: Image.Resampling,
+) -> Image.Image:
+    """`box` of `image` at `size` (width, height), by a horizontal pass and then a vertical one.
+
+    Pillow asked for both at once takes tall pictures the other way round from version 13 on, and
+    the 8-bit rounding in between makes that another picture.
+    """
+    left, top, right, bottom = box
+    across = image.resize((size[0], image.height), how, box=(left, 0, right, image.height))
+    return across.resize(size, how, box=(0, top, size[0], bottom))
 
 
 def _centre_box(
@@ -178,16 +201,7 @@ def load_preprocessed(
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[NDArray[np.uint8], DecodedImage]:
     """Decode and preprocess one picture; also the decoded one, which may be reduced."""
-    decoded = read_image(source, frame=frame, limits=limits, reduce_to=_reduce_to(spec))
+    decoded = read_image(source, frame=frame, limits=limits, reduce_to=spec.reduced_to)
     full = decoded.picture if decoded.box is None else decoded.facts
     size = full.height, full.width
     return _resize(decoded.picture, spec, size, decoded.box), decoded
-
-
-def _reduce_to(spec: PreprocessSpec) -> tuple[int, int] | None:
-    if not spec.reduce or spec.interpolation == "nearest":
-        return None
-    if spec.resize == "squash":
-        return spec.height, spec.width
-    side = spec.resize_to or max(spec.height, spec.width)
-    return side, side

@@ -108,6 +108,7 @@ def import_model(
             where=source,
             hint=f"Known: {', '.join(dict.fromkeys((*KERAS, '.pt2', *READERS)))}, TorchScript.",
         )
+    spec = replace(spec, reduce=False)  # it was trained on pictures decoded at full size
     with tempfile.TemporaryDirectory(prefix="overread-import-") as folder:
         work = Path(folder)
         settled = None if data is None else _settle(network, spec, classes, data, work, seed)

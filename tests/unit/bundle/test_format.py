@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from overread.bundle.format import NOTICE, BundleInfo, Preprocess, describe
+from overread.bundle.format import NOTICE, Preprocess, describe
 from overread.bundle.read import parse_info
 from overread.errors import BundleError
-from overread.images.preprocess import PreprocessSpec, preprocess
+from overread.images.preprocess import PreprocessSpec
 from tiny_bundle import info
 
 
@@ -102,28 +101,3 @@ def test_preprocessing_is_stored_whole_and_in_words() -> None:
     for word in ("256", "224", "192", "bicubic", "EXIF", "channels last", "central"):
         assert word in text
     assert "nearest" in " ".join(describe(PreprocessSpec(8, 8, interpolation="nearest")))
-
-
-def triangle_resize(pixels: np.ndarray, size: int, axis: int) -> np.ndarray:
-    """One pass of the resize as `bundle.json` describes it, written from that text alone."""
-    moved = np.moveaxis(pixels.astype(np.float64), axis, 0)
-    ratio = moved.shape[0] / size
-    support = max(1.0, ratio)
-    rows = []
-    for place in range(size):
-        centre = (place + 0.5) * ratio
-        at = np.arange(
-            max(0, int(centre - support + 0.5)), min(len(moved), int(centre + support + 0.5))
-        )
-        weights = np.maximum(0, 1 - np.abs(at + 0.5 - centre) / support)
-        rows.append(np.tensordot(weights / weights.sum(), moved[at], 1))
-    return np.moveaxis(np.clip(np.floor(np.stack(rows) + 0.5), 0, 255).astype(np.uint8), 0, axis)
-
-
-def test_another_program_can_repeat_the_resize_from_the_description() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (131, 97, 3), np.uint8)
-    document = json.loads(BundleInfo.model_dump_json(info()))["preprocess"]
-    by_hand = triangle_resize(triangle_resize(pixels, document["width"], 1), document["height"], 0)
-    ours = preprocess(pixels, info().preprocess.spec)
-    assert np.abs(by_hand.astype(int) - ours).max() <= 1
-    assert (by_hand == ours).mean() > 0.99

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import overread
 from overread.cli.main import app
 from overread.errors import ConfigError
+from overread.images.preprocess import PreprocessSpec, load_preprocessed
 from overread.train.adjoint import GradCAM
 from overread.train.importing import import_model
 from overread.train.program_file import is_program
@@ -191,6 +192,61 @@ def test_an_imported_program_answers_with_a_heat_map(tmp_path: Path) -> None:
     assert answer.heatmap is not None
 
 
+class ClassMaps(nn.Module):
+    """Ends in one map a class, averaged (SqueezeNet), and nothing linear after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 6, 3, stride=2), nn.Conv2d(6, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.silu(self.a(x), inplace=True)
+        x = nn.functional.dropout(x, training=self.training)
+        x = nn.functional.hardtanh_(self.b(x), 0.0, 6.0)
+        return torch.flatten(nn.functional.adaptive_avg_pool2d(x, (1, 1)), 1)
+
+
+class Separable(nn.Module):
+    """What tracing writes as `_convolution`: strided, dilated, in groups, transposed, no bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8), nn.ReLU6(inplace=True),
+            nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=4), nn.Dropout2d(0.2),
+            nn.ConvTranspose2d(8, 6, 3, stride=2, output_padding=1), nn.SiLU(inplace=True),
+            nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3),
+            nn.Linear(6, 3),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.steps(x)
+        return found
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("make", [Published, ClassMaps, Separable])
+def test_a_traced_program_is_imported_by_the_command(
+    make: Callable[[], nn.Module], frozen: bool, tmp_path: Path
+) -> None:
+    torch.manual_seed(4)
+    network = shaken(make())
+    path, out = tmp_path / "traced.pt", tmp_path / "traced.overread"
+    given = torch.zeros(1, 3, SIDE, SIDE)
+    made = torch.jit.trace(network, given)
+    torch.jit.save(torch.jit.freeze(made) if frozen else made, str(path))
+    classes = ["a", "b"] if make is Published else ["a", "b", "c"]
+    words = ["import", str(path), "--classes", ",".join(classes), "--pixels", "zero_one"]
+    done = CliRunner().invoke(app, [*words, "--size", str(SIDE), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    images = pictures(20)
+    found = [*overread.load(out).predict_many(list(images), heatmap=True)]
+    theirs = expected("traced", network, images)
+    assert np.abs(np.stack([p.scores for p in found]) - theirs.numpy()).max() < 1e-4
+    assert float(theirs.std(0).max()) > 1e-3
+    assert all(p.heatmap is not None for p in found)
+
+
 class Upside(nn.Module):
     """Ends in what no head may hold."""
 
@@ -288,3 +344,25 @@ def test_size_is_read_from_the_command_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*words, "--pixels", "zero_one", "--size", "big"])
     assert isinstance(done.exception, ConfigError)
     assert "--size" in str(done.exception) and "'big'" in str(done.exception)
+
+
+@pytest.mark.parametrize("size", [(9 * SIDE, 8 * SIDE + 3), (17 * SIDE + 1, 16 * SIDE)])
+def test_a_large_jpeg_is_decoded_whole_as_it_was_in_training(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    network = shaken(Published())
+    source, out = saved(network, tmp_path / "mine.pt", "trace"), tmp_path / "mine.overread"
+    import_model(source, out, names(2), pixels="zero_one", size=(SIDE, SIDE))
+    noise = np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    path = tmp_path / "large.jpg"
+    Image.fromarray(noise).save(path, quality=95)
+    with Image.open(path) as picture:
+        across = picture.resize((SIDE, size[1]), Image.Resampling.BILINEAR)
+    given = np.asarray(across.resize((SIDE, SIDE), Image.Resampling.BILINEAR))[None]
+    model = overread.load(out)
+    assert (load_preprocessed(path, PreprocessSpec(SIDE, SIDE))[0] != given[0]).any()
+    assert not model.spec.reduce
+    assert "Decode at full size, JPEG too" in " ".join(model.info.preprocess.steps)
+    found = model.predict(path).scores
+    assert found is not None
+    np.testing.assert_allclose(found, expected("published", network, given)[0], atol=1e-5)

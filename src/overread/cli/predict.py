@@ -60,7 +60,7 @@ def predict(
     from overread.predict.predictor import load
     from overread.predict.sources import find_images
 
-    paths = find_images(images)
+    paths = find_images(images, tell=complain)
     if heatmap_class is not None and heatmaps is None:
         raise typer.BadParameter("goes with --heatmaps", param_hint="--heatmap-class")
     predictor = load(model, engine=engine.value, images=len(paths))

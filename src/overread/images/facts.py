@@ -82,13 +82,14 @@ def choose_frame(frame: int | None, frames: int, *, still: bool = False) -> int:
         if frames > 1 and not still:
             raise ImageRefused(
                 f"holds {frames} frames",
-                hint=f"Choose one of them with frame=0 to frame={frames - 1}.",
+                hint=f"Choose one, from 0 to {frames - 1}: --frame on the command line, frame= "
+                "in Python.",
             )
         return 0
     if not 0 <= frame < frames:
         raise ImageRefused(
             f"has no frame {frame}, it holds {frames}",
-            hint=f"Choose frame=0 to frame={frames - 1}." if frames > 1 else "Leave frame out.",
+            hint=f"Choose one from 0 to {frames - 1}." if frames > 1 else "Leave the frame out.",
         )
     return frame
 

@@ -16,11 +16,11 @@ from overread.bundle.format import QualityLimits
 DARK, BRIGHT = 8, 247
 # The order in which faults are named; the first is given as the reason. Keys for translations.
 ADVICE: dict[str, str] = {
-    "too_small": "too small: its shorter side has {min_side} pixels, at least {limit} are needed",
-    "blank": "blank: its grey levels differ by only {contrast:.1f}, at least {limit:.1f} expected",
-    "blurred": "blurred: sharpness {sharpness:.3f}, at least {limit:.3f} expected",
-    "too_dark": "underexposed: {dark:.0%} of it is black, at most {limit:.0%} expected",
-    "too_bright": "overexposed: {bright:.0%} of it is white, at most {limit:.0%} expected",
+    "too_small": "too small: its shorter side has {value} pixels, at least {limit} are needed",
+    "blank": "blank: its grey levels differ by only {value}, at least {limit} expected",
+    "blurred": "blurred: sharpness {value}, at least {limit} expected",
+    "too_dark": "underexposed: {value} of it is black, at most {limit} expected",
+    "too_bright": "overexposed: {value} of it is white, at most {limit} expected",
 }
 
 
@@ -77,17 +77,27 @@ def measure(pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Q
 def faults(quality: Quality, limits: QualityLimits) -> tuple[Fault, ...]:
     """The limits that a picture passes, in the order of ADVICE; none when it is good enough."""
     checks = {
-        "too_small": (quality.min_side < limits.min_side, limits.min_side),
-        "blank": (quality.contrast < limits.min_contrast, limits.min_contrast),
-        "blurred": (quality.sharpness < limits.min_sharpness, limits.min_sharpness),
-        "too_dark": (quality.dark > limits.max_dark, limits.max_dark),
-        "too_bright": (quality.bright > limits.max_bright, limits.max_bright),
+        "too_small": (quality.min_side, limits.min_side, ".0f"),
+        "blank": (quality.contrast, limits.min_contrast, ".1f"),
+        "blurred": (quality.sharpness, limits.min_sharpness, ".3f"),
+        "too_dark": (quality.dark, limits.max_dark, ".0%"),
+        "too_bright": (quality.bright, limits.max_bright, ".0%"),
     }
     return tuple(
-        Fault(key, ADVICE[key].format(limit=limit, **vars(quality)), float(limit))
-        for key, (passed, limit) in checks.items()
-        if passed
+        Fault(key, _said(key, value, limit, form), float(limit))
+        for key, (value, limit, form) in checks.items()
+        if (value > limit if "%" in form else value < limit)
     )
+
+
+def _said(key: str, value: float, limit: float, form: str) -> str:
+    """The sentence of a fault, with as many digits as it takes to tell the two figures apart."""
+    digits, kind = int(form[1]), form[2]
+    for more in range(digits, digits + 7):
+        texts = [f"{number:.{more}{kind}}" for number in (value, limit)]
+        if texts[0] != texts[1]:
+            break
+    return ADVICE[key].format(value=texts[0], limit=texts[1])
 
 
 def fit_limits(measured: list[Quality], *, min_side: int = 32) -> QualityLimits:

@@ -318,7 +318,9 @@ def test_animations_give_their_first_frame_and_tiff_asks() -> None:
         assert read_image(data, frame=1).pixels[3, 3, 1] >= 245
     pages = save(first, "TIFF", save_all=True, append_images=[second])
     assert read_facts(pages).frames == 2
-    assert refusal(pages) == "holds 2 frames. Choose one of them with frame=0 to frame=1."
+    assert refusal(pages) == (
+        "holds 2 frames. Choose one, from 0 to 1: --frame on the command line, frame= in Python."
+    )
     assert read_image(pages, frame=1).pixels[3, 3].tolist() == [0, 250, 0]
     assert "no frame 2" in refusal(pages, frame=2)
     assert "no frame -1" in refusal(pages, frame=-1)

@@ -209,7 +209,7 @@ def test_frames_must_be_chosen() -> None:
     assert read_facts(data).frames == 3
     message = refusal(data)
     assert "3 frames" in message
-    assert "frame=0 to frame=2" in message
+    assert "from 0 to 2: --frame" in message
     assert read_image(data, frame=2).pixels.max() == 64
     assert "no frame 3" in refusal(data, frame=3)
 

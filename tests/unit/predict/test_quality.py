@@ -135,3 +135,14 @@ def test_small_training_images_lower_the_smallest_side() -> None:
     assert fit_limits([measure(NOISE, (28, 28))]).min_side == 28
     assert fit_limits([measure(NOISE, (500, 500))]).min_side == 32
     assert fit_limits([]) == QualityLimits()
+
+
+@pytest.mark.parametrize(
+    ("dark", "said"),
+    [(0.9, "90% of it is black, at most 74%"), (0.7404, "74.04% of it is black, at most 74.00%"),
+     (0.742, "74.2% of it is black, at most 74.0%")],
+)  # fmt: skip
+def test_the_two_figures_of_a_fault_never_read_the_same(dark: float, said: str) -> None:
+    quality = Quality(100, 50.0, 30.0, 1.0, dark, 0.0)
+    (fault,) = faults(quality, QualityLimits(max_dark=0.74))
+    assert fault.key == "too_dark" and said in fault.text

@@ -42,16 +42,32 @@ def test_nothing_is_named_twice(tree: Path) -> None:
     assert len(found) == len(set(found)) == 5
 
 
-def test_links_out_of_the_folder_are_passed_over(tree: Path, tmp_path: Path) -> None:
+def test_links_in_a_folder_are_left_out_and_told_of(tree: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.png"
     outside.write_bytes(b"x")
+    before, said = find_images([tree]), list[str]()
+    assert find_images([tree], tell=said.append) == before and said == []
     (tree / "link.png").symlink_to(outside)
     (tree / "own.png").symlink_to(tree / "b.png")
     (tree / "up").symlink_to(tmp_path, target_is_directory=True)
-    found = names(find_images([tree]), tree)
-    assert "own.png" in found
-    assert "link.png" not in found
-    assert not any(name.startswith("up") for name in found)
+    (tree / ".hidden-link.png").symlink_to(outside)
+    (tree / "notes-link.txt").symlink_to(tree / "notes.txt")
+    assert find_images([tree], tell=said.append) == before
+    (sentence,) = said
+    assert sentence.startswith("3 links not followed") and "name the links" in sentence
+    assert find_images([tree / "link.png"]) == [str(tree / "link.png")]
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "only 1 link,"), (4, "only 4 links,")])
+def test_a_folder_of_links_alone_says_so(tree: Path, tmp_path: Path, count: int, said: str) -> None:
+    folder = tmp_path / "chosen"
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.png").symlink_to(tree / "b.png")
+    with pytest.raises(DataError, match=f"holds no image, {said}") as caught:
+        find_images([folder])
+    assert "Name the links themselves" in str(caught.value)
+    assert len(find_images(folder.iterdir())) == count
 
 
 def test_a_missing_file_is_kept_beside_others_and_refused_alone(tree: Path) -> None:

@@ -358,7 +358,7 @@ def test_a_large_jpeg_is_decoded_whole_as_it_was_in_training(
     Image.fromarray(noise).save(path, quality=95)
     with Image.open(path) as picture:
         across = picture.resize((SIDE, size[1]), Image.Resampling.BILINEAR)
-    given = np.asarray(across.resize((SIDE, SIDE), Image.Resampling.BILINEAR))[None]
+    given = np.array(across.resize((SIDE, SIDE), Image.Resampling.BILINEAR))[None]
     model = overread.load(out)
     assert (load_preprocessed(path, PreprocessSpec(SIDE, SIDE))[0] != given[0]).any()
     assert not model.spec.reduce

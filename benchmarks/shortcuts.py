@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.shortcuts_page import page
 
 from overread.bundle.format import BundleInfo, Tensors
 from overread.bundle.write import bundle_bytes
@@ -37,7 +38,8 @@ from overread.files import (
     write_text,
 )
 from overread.images.preprocess import PreprocessSpec, load_preprocessed
-from overread.phantom.dataset import CLASSES, make_scans, png_bytes, write_phantom
+from overread.phantom.dataset import CLASSES, make_scans, png_bytes
+from overread.phantom.dataset import SIZE as FULL_SIZE
 from overread.phantom.faults import FAULTS
 from overread.predict.battery import try_shortcuts
 from overread.predict.heatmap import fit_scale
@@ -48,16 +50,17 @@ from overread.predict.session import Session
 HERE = Path(__file__).resolve().parent
 PATIENTS, SIZE, SIDE, EPOCHS, REAL_EPOCHS = 150, (96, 112), 64, 25, 12
 SPEC = PreprocessSpec(SIDE, SIDE)
-# `auto` plans for this machine; these make its runs short, and alike wherever they are made.
-AUTO = {"input.height": 64, "input.width": 64, "epochs": 12}
+AUTO = {"epochs": 12}  # `auto` plans as many as the machine has time for; these are few, anywhere
 TRAINED = 6  # of ten patients of each class
+SETTINGS = {"patients": PATIENTS, "side": SIDE, "trained": TRAINED, "auto": AUTO}
 
 
 def main() -> None:
     options = _options()
     seeds = [range(options.start, options.start + n) for n in (options.seeds, options.auto)]
     small = _all(options.work / "{}-{}", seeds[0], trial)
-    auto = _all(options.work / "auto-{}-{}", seeds[1], product)
+    _all(options.work / "auto-{}-{}", seeds[1], product)
+    auto = {name: _every(options.work, f"auto-{name}-*.json") for name in small}
     runs = {
         f"{name}: small network": _kept(options.work / f"small-{name}", Path(run), _small)
         for name, run in options.data
@@ -66,15 +69,14 @@ def main() -> None:
         f"{name}: {_network(Path(run))}": _kept(options.work / f"run-{name}", Path(run), _again)
         for name, run in options.run
     }
-    write_text(HERE / "shortcuts.md", page(small, auto, runs))
+    write_text(HERE / "shortcuts.md", page(small, auto, runs, SETTINGS))
 
 
-Trials = dict[str, list[Any]]
-
-
-def _all(where: Path, seeds: Sequence[int], make: Callable[..., dict[str, Any]]) -> Trials:
+def _all(
+    where: Path, seeds: Sequence[int], make: Callable[..., dict[str, Any]]
+) -> dict[str, list[Any]]:
     """The trials of all seeds, clean and marked, each made once."""
-    found: Trials = {"clean": [], "corner_marker": []}
+    found: dict[str, list[Any]] = {"clean": [], "corner_marker": []}
     for name, trials in found.items():
         for seed in seeds:
             folder = Path(str(where).format(name, seed))
@@ -83,6 +85,12 @@ def _all(where: Path, seeds: Sequence[int], make: Callable[..., dict[str, Any]])
                 write_json(path, make(folder, seed, () if name == "clean" else (name,)))
             trials.append(read_json(path))
     return found
+
+
+def _every(work: Path, pattern: str) -> list[Any]:
+    """Also those that were made with other settings."""
+    found = [read_json(path) for path in work.glob(pattern)]
+    return sorted(found, key=lambda trial: (trial["seed"], trial["epochs"]))
 
 
 def _kept(folder: Path, run: Path, make: Callable[[Path, Path], dict[str, Any]]) -> dict[str, Any]:
@@ -113,22 +121,36 @@ def _options() -> argparse.Namespace:
 
 def trial(folder: Path, seed: int, faults: Sequence[str]) -> dict[str, Any]:
     """Draw, train, export and try once; the "shortcuts" that metrics.json would hold."""
-    found: dict[str, Any] = _try(folder, folder, _draw(folder, seed, faults), CLASSES, EPOCHS, seed)
+    found: dict[str, Any] = _try(
+        folder, folder, _draw(folder, seed, faults, SIZE), CLASSES, EPOCHS, seed
+    )
     shortcuts: dict[str, Any] = found["shortcuts"]
     return shortcuts
 
 
-def product(folder: Path, seed: int, faults: Sequence[str]) -> dict[str, Any]:
+def product(
+    folder: Path,
+    seed: int,
+    faults: Sequence[str],
+    *,
+    size: tuple[int, int] = FULL_SIZE,
+    threads: int = 1,
+) -> dict[str, Any]:
     """The same of what `overread train` plans by itself, on phantom data without masks."""
     from overread.train.pipeline import train
 
-    labels = write_phantom(folder / "data", seed=seed, faults=faults)
-    columns, rows = read_csv(labels)
-    kept = [name for name in columns if name != "mask"]
-    write_csv(labels, kept, ([row[name] for name in kept] for row in rows))
-    train(labels, folder / "run", from_scratch=True, changes=AUTO, threads=1, show=False)
-    shortcuts: dict[str, Any] = read_json(folder / "run" / "metrics.json")["shortcuts"]
-    return shortcuts
+    labels, run = folder / "data" / "labels.csv", folder / "run"
+    records = _draw(labels.parent, seed, faults, size)
+    write_csv(labels, ("path", "label", "patient"), ((r.path, r.label, r.group) for r in records))
+    metrics = train(labels, run, from_scratch=True, changes=AUTO, threads=threads, show=False)
+    return learnt(run, metrics, seed)
+
+
+def learnt(run: Path, metrics: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The "shortcuts" of a run, and how far it had learnt its classes."""
+    epochs = len(read_csv(run / "training.csv")[1])
+    test = metrics["test"]["macro_auroc"]
+    return {**metrics["shortcuts"], "seed": seed, "epochs": epochs, "test": test}
 
 
 def _small(folder: Path, run: Path) -> dict[str, Any]:
@@ -171,8 +193,10 @@ def _judged(
     return recompute(folder)
 
 
-def _draw(folder: Path, seed: int, faults: Sequence[str]) -> list[ImageRecord]:
-    scans = list(make_scans(PATIENTS, seed, SIZE))
+def _draw(
+    folder: Path, seed: int, faults: Sequence[str], size: tuple[int, int]
+) -> list[ImageRecord]:
+    scans = list(make_scans(PATIENTS, seed, size))
     for name in faults:
         scans, _ = FAULTS[name](scans, np.random.default_rng([seed, *name.encode()]))
     records = []
@@ -183,7 +207,7 @@ def _draw(folder: Path, seed: int, faults: Sequence[str]) -> list[ImageRecord]:
         place = int(scan.patient[1:]) // len(CLASSES) % 10
         records.append(
             replace(
-                ImageRecord(scan.path, sha256_file(folder / scan.path), SIZE[1], SIZE[0], "L"),
+                ImageRecord(scan.path, sha256_file(folder / scan.path), size[1], size[0], "L"),
                 label=scan.label,
                 mask=scan.mask_path,
                 group=scan.patient,
@@ -277,99 +301,6 @@ def _scale(root: Path, records: Sequence[ImageRecord], onnx: bytes) -> float:
 
 
 CARDS = {"en": "", "zh": ""}
-
-
-def page(small: Trials, auto: Trials, runs: Mapping[str, Any]) -> str:
-    """shortcuts.md."""
-    lines = ["# Shortcut battery", "", "Made by `python -m benchmarks.shortcuts`.", ""]
-    lines += ["## Phantom data, where the truth is known", ""]
-    lines += [
-        f"{PATIENTS} patients of {len(CLASSES)} classes. Seeds from 20 on: those below were looked "
-        "at when the limits were set.",
-        "",
-        "### Small network",
-        "",
-        f"The benchmark's own, {SIDE} x {SIDE}; {TRAINED} of ten patients for training, the rest "
-        "tried, with masks.",
-        "",
-        *_trials(small),
-        "",
-        "### `auto`",
-        "",
-        "What `overread train --from-scratch` plans (resnet10t), without masks, with "
-        + ", ".join(f"`--set {name}={value}`" for name, value in AUTO.items())
-        + "; 7 of ten patients for training, 2 tried.",
-        "",
-        *_trials(auto),
-        "",
-    ]
-    for name, metrics in runs.items():
-        lines += [f"## {name}", "", *_run(metrics), ""]
-    return "\n".join(lines)
-
-
-def _trials(trials: Trials) -> list[str]:
-    lines = [
-        "| data | seeds | pass | warn | fail | cannot tell |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
-    for name, found in trials.items():
-        counts = [
-            sum(f["verdict"] == v for f in found) for v in ("pass", "warn", "fail", "unknown")
-        ]
-        lines.append(f"| {name} | {len(found)} | " + " | ".join(map(str, counts)) + " |")
-    lines += [
-        "",
-        "AUROC of the class that is told best, median over seeds (lowest to highest):",
-        "",
-        "| what was done | clean | corner marker |",
-        "|---|---|---|",
-    ]
-    rows = trials["clean"][0]["rows"] if trials["clean"] else []
-    for i, row in enumerate(rows):
-        cells = " | ".join(_range([f["rows"][i] for f in found]) for found in trials.values())
-        lines.append(f"| {row['intervention'].replace('_', ' ')} | {cells} |")
-    return lines
-
-
-def _range(rows: Sequence[Any]) -> str:
-    values = [row["strongest"]["auroc"]["value"] for row in rows if row["strongest"]]
-    return f"{np.median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else "-"
-
-
-def _run(metrics: Mapping[str, Any]) -> list[str]:
-    found = metrics["shortcuts"]
-    lines = [
-        f"Verdict: **{found['verdict']}**. {found['reason']}",
-        "",
-        "| what was done | n | mean AUROC | untouched | told best | judgement |",
-        "|---|--:|---|---|---|---|",
-    ]
-    for row in found["rows"]:
-        best = row["strongest"]
-        cells = (
-            row["intervention"].replace("_", " "),
-            str(row["n"]),
-            _text(row["macro_auroc"]),
-            _text(row["untouched"]["macro_auroc"]),
-            f"{best['class']} {_text(best['auroc'])}" if best else "-",
-            row["verdict"],
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    if maps := metrics.get("heatmaps"):
-        lines += [
-            "",
-            f"Evidence inside the mask: {_text(maps['inside'])}, area of the mask: "
-            f"{_text(maps['area'])} (n = {maps['n']}, empty heat maps: {maps['empty']}).",
-        ]
-    return lines
-
-
-def _text(estimate: Mapping[str, Any]) -> str:
-    if estimate["value"] is None:
-        return "-"
-    low, high = estimate["ci95"]
-    return f"{estimate['value']:.3f} ({low:.3f} to {high:.3f})"
 
 
 if __name__ == "__main__":

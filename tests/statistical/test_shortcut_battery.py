@@ -52,7 +52,7 @@ def test_what_auto_plans_is_judged_as_rightly(
 ) -> None:
     """The marker silences this network when its centre is covered; there are no masks."""
     monkeypatch.setenv("OVERREAD_HOME", str(tmp_path / "home"))
-    found = benchmark.product(tmp_path, 0, faults)
+    found = benchmark.product(tmp_path, 0, faults, size=benchmark.SIZE, threads=2)
     assert found["verdict"] == verdict, found["reason"]
     rows = {row["intervention"]: row["verdict"] for row in found["rows"]}
     assert "masked_out" not in rows and rows["centre_swapped"] == verdict

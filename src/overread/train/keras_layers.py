@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,7 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from overread.errors import ConfigError
-from overread.train.keras_file import KerasLayer
+from overread.train.keras_settings import (
+    DROPOUTS,
+    TRAINING_ONLY,
+    KerasLayer,
+    cannot,
+    check_settings,
+    flag,
+    number,
+    pair,
+    whole,
+)
 
 
 @dataclass(frozen=True)
@@ -27,13 +36,9 @@ class Flow:
     order: NDArray[np.int64] | None = None
 
 
+Array = NDArray[np.float32]
 Mapped = tuple[list[nn.Module], Flow]
-
-# Layers that change nothing once a network is trained.
-TRAINING_ONLY = (
-    "GaussianNoise", "RandomBrightness", "RandomContrast", "RandomFlip", "RandomRotation",
-    "RandomTranslation", "RandomZoom",
-)  # fmt: skip
+Builder = Callable[[KerasLayer, Flow], Mapped]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -51,56 +56,67 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 def _conv(layer: KerasLayer, flow: Flow) -> Mapped:
     kernel = layer.arrays["kernel"]  # (height, width, in, out)
-    return _convolution(layer, flow, kernel.transpose(3, 2, 0, 1), layer.config.get("groups", 1))
+    _check_sizes(layer, kernel_size=kernel.shape[:2], filters=kernel.shape[3])
+    groups = whole(layer, "groups", 1)
+    modules, flow = _convolution(layer, flow, kernel.transpose(3, 2, 0, 1), groups, _bias(layer))
+    return [*modules, *_activation(layer, flow)], flow
 
 
 def _depthwise(layer: KerasLayer, flow: Flow) -> Mapped:
     kernel = layer.arrays.get("depthwise_kernel", layer.arrays.get("kernel"))
     if kernel is None:
         raise KeyError("kernel")
-    return _convolution(layer, flow, _by_channel(kernel), flow.shape[0])
+    modules, flow = _by_channel(layer, flow, kernel, _bias(layer))
+    return [*modules, *_activation(layer, flow)], flow
 
 
 def _separable(layer: KerasLayer, flow: Flow) -> Mapped:
-    plain = {"activation": "linear", "use_bias": False}
-    first = replace(layer, config={**layer.config, **plain}, arrays={})
-    modules, flow = _convolution(
-        first, flow, _by_channel(layer.arrays["depthwise_kernel"]), flow.shape[0]
+    point = layer.arrays["pointwise_kernel"].transpose(3, 2, 0, 1)
+    _check_sizes(layer, filters=point.shape[0])
+    first, flow = _by_channel(layer, flow, layer.arrays["depthwise_kernel"], None)
+    conv, flow = (
+        _filled_conv(flow, point, (1, 1), 1, _bias(layer)),
+        Flow((len(point), *flow.shape[1:])),
     )
-    once = {"strides": [1, 1], "kernel_size": [1, 1], "padding": "valid"}
-    second = replace(layer, config={**layer.config, **once})
-    more, flow = _convolution(
-        second, flow, layer.arrays["pointwise_kernel"].transpose(3, 2, 0, 1), 1
-    )
-    return [*modules, *more], flow
+    return [*first, conv, *_activation(layer, flow)], flow
 
 
-def _by_channel(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A depthwise kernel (height, width, in, times) as torch's (in x times, 1, height, width)."""
-    height, width = kernel.shape[:2]
-    return kernel.transpose(2, 3, 0, 1).reshape(-1, 1, height, width)
+def _by_channel(layer: KerasLayer, flow: Flow, kernel: Array, bias: Array | None) -> Mapped:
+    """By a kernel (height, width, in, times): torch's is (in x times, 1, height, width)."""
+    height, width, _, times = kernel.shape
+    _check_sizes(layer, kernel_size=(height, width), depth_multiplier=times)
+    turned = kernel.transpose(2, 3, 0, 1).reshape(-1, 1, height, width)
+    return _convolution(layer, flow, turned, flow.shape[0], bias)
 
 
-def _convolution(layer: KerasLayer, flow: Flow, kernel: NDArray[np.float32], groups: int) -> Mapped:
-    config = layer.config
-    if list(config.get("dilation_rate", [1, 1])) != [1, 1]:
-        raise ConfigError("it is dilated")
-    _check_bias(layer)
-    size, stride = kernel.shape[2:], tuple(config["strides"])
-    pads, (height, width) = _padding(flow.shape[1:], size, stride, config["padding"])
+def _convolution(
+    layer: KerasLayer, flow: Flow, kernel: Array, groups: int, bias: Array | None
+) -> Mapped:
+    stride = pair(layer, "strides")
+    pads, sides = _padding(flow.shape[1:], kernel.shape[2:], stride, layer.config["padding"])
+    conv = _filled_conv(flow, kernel, stride, groups, bias)
+    return [*pads, conv], Flow((kernel.shape[0], *sides))
+
+
+def _filled_conv(
+    flow: Flow, kernel: Array, stride: tuple[int, int], groups: int, bias: Array | None
+) -> nn.Conv2d:
+    out, _, *size = kernel.shape
     conv = nn.Conv2d(
-        flow.shape[0], kernel.shape[0], size, stride, groups=groups, bias="bias" in layer.arrays
+        flow.shape[0], out, (size[0], size[1]), stride, groups=groups, bias=bias is not None
     )
     _fill(conv.weight, kernel)
-    if conv.bias is not None:
-        _fill(conv.bias, layer.arrays["bias"])
-    return [*pads, conv, *_activation(config)], Flow((kernel.shape[0], height, width))
+    if conv.bias is not None and bias is not None:
+        _fill(conv.bias, bias)
+    return conv
 
 
 def _padding(
     shape: Sequence[int], size: Sequence[int], stride: Sequence[int], padding: str
 ) -> tuple[list[nn.Module], tuple[int, int]]:
     """The zeros that Keras's "same" adds, which may be more at the end, and the size after."""
+    if padding not in {"valid", "same"}:
+        raise ConfigError(f"its padding is {padding!r}, not 'valid' or 'same'")
     if padding == "valid":
         sides = [(n - k) // s + 1 for n, k, s in zip(shape, size, stride, strict=True)]
         if min(sides) < 1:
@@ -115,9 +131,9 @@ def _padding(
     return ([nn.ZeroPad2d(edges)] if any(edges) else []), (out[0], out[1])
 
 
-def _pool(kind: type[nn.MaxPool2d] | type[nn.AvgPool2d]) -> Callable[[KerasLayer, Flow], Mapped]:
+def _pool(kind: type[nn.MaxPool2d] | type[nn.AvgPool2d]) -> Builder:
     def build(layer: KerasLayer, flow: Flow) -> Mapped:
-        size, stride = tuple(layer.config["pool_size"]), tuple(layer.config["strides"])
+        size, stride = pair(layer, "pool_size"), pair(layer, "strides")
         pads, sides = _padding(flow.shape[1:], size, stride, layer.config["padding"])
         if pads:
             raise ConfigError("it pools with padding 'same' over the edge of its map")
@@ -128,6 +144,8 @@ def _pool(kind: type[nn.MaxPool2d] | type[nn.AvgPool2d]) -> Callable[[KerasLayer
 
 
 def _global_avg_pool(layer: KerasLayer, flow: Flow) -> Mapped:
+    if flag(layer, "keepdims", False):
+        return [nn.AdaptiveAvgPool2d(1)], Flow((flow.shape[0], 1, 1))
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten()], Flow(flow.shape[:1])
 
 
@@ -143,26 +161,32 @@ def _dense(layer: KerasLayer, flow: Flow) -> Mapped:
     kernel = layer.arrays["kernel"]  # (in, out)
     if len(flow.shape) != 1:
         raise ConfigError("it follows a map that is not flattened")
-    _check_bias(layer)
-    linear = nn.Linear(kernel.shape[0], kernel.shape[1], bias="bias" in layer.arrays)
+    bias = _bias(layer)
+    _check_sizes(layer, units=kernel.shape[1])
+    linear = nn.Linear(kernel.shape[0], kernel.shape[1], bias=bias is not None)
     _fill(linear.weight, _ordered(kernel, flow).T)
-    if "bias" in layer.arrays:
-        _fill(linear.bias, layer.arrays["bias"])
-    return [linear, *_activation(layer.config)], Flow((kernel.shape[1],))
+    if bias is not None:
+        _fill(linear.bias, bias)
+    flow = Flow((kernel.shape[1],))
+    return [linear, *_activation(layer, flow)], flow
 
 
 def _batch_norm(layer: KerasLayer, flow: Flow) -> Mapped:
+    _check_over_channels(layer, flow)
     kind = nn.BatchNorm2d if len(flow.shape) == 3 else nn.BatchNorm1d
-    norm = kind(flow.shape[0], eps=float(layer.config["epsilon"]))
-    fields = {
-        "gamma": norm.weight,
-        "beta": norm.bias,
+    norm = kind(flow.shape[0], eps=number(layer, "epsilon"))
+    fields: dict[str, Tensor | None] = {
         "moving_mean": norm.running_mean,
         "moving_variance": norm.running_var,
     }
+    if flag(layer, "scale", True):
+        fields["gamma"] = norm.weight
+    if flag(layer, "center", True):
+        fields["beta"] = norm.bias
     for name, target in fields.items():
-        if target is not None and (name in layer.arrays or name.startswith("moving")):
+        if target is not None:
             _fill(target, _ordered(layer.arrays[name], flow))
+    _check_arrays(layer, fields)
     return [norm], flow
 
 
@@ -171,36 +195,63 @@ def _dropout(layer: KerasLayer, flow: Flow) -> Mapped:
 
 
 def _activation_layer(layer: KerasLayer, flow: Flow) -> Mapped:
-    usual = {"max_value": None, "negative_slope": 0.0, "threshold": 0.0, "alpha": 1.0}
-    if any(layer.config.get(name, value) != value for name, value in usual.items()):
-        raise ConfigError("it has a slope or limit of its own")
-    if layer.kind == "Softmax" and layer.config.get("axis", -1) not in {-1, len(flow.shape)}:
-        raise ConfigError("it is not over the channels")
-    plain = {"ReLU": "relu", "Softmax": "softmax", "ELU": "elu"}
-    name = plain.get(layer.kind, layer.config.get("activation"))
-    return _activation({"activation": name}), flow
+    return _activation(layer, flow), flow
+
+
+def _relu(layer: KerasLayer, flow: Flow) -> Mapped:
+    """At most one setting of its own: a limit above or a slope below."""
+    config = layer.config
+    if config.get("threshold") not in {None, 0}:
+        raise ConfigError(f"its threshold is {config['threshold']!r}, only 0 is known here")
+    slope = 0.0 if config.get("negative_slope") is None else number(layer, "negative_slope")
+    if config.get("max_value") is None:
+        return [nn.LeakyReLU(slope) if slope else nn.ReLU()], flow
+    if slope:
+        raise ConfigError(f"its negative_slope is {slope} beside a max_value, only 0 is known here")
+    limit = number(layer, "max_value")
+    if limit <= 0:
+        raise ConfigError(f"its max_value is {limit}, which leaves nothing")
+    return [nn.Hardtanh(0.0, limit)], flow
+
+
+def _leaky_relu(layer: KerasLayer, flow: Flow) -> Mapped:
+    (key,) = {"negative_slope", "alpha"} & layer.config.keys()  # Keras 3, Keras 2
+    return [nn.LeakyReLU(number(layer, key))], flow
+
+
+def _elu(layer: KerasLayer, flow: Flow) -> Mapped:
+    return [nn.ELU(number(layer, "alpha"))], flow
+
+
+def _softmax(layer: KerasLayer, flow: Flow) -> Mapped:
+    _check_over_channels(layer, flow)
+    return [nn.Softmax(dim=1)], flow
 
 
 def _nothing(layer: KerasLayer, flow: Flow) -> Mapped:
     return [], flow
 
 
-LAYERS: dict[str, Callable[[KerasLayer, Flow], Mapped]] = {
+# An activation may be given as one of these layers, with its settings.
+ACTIVATION_LAYERS: dict[str, Builder] = {
+    "ELU": _elu,
+    "LeakyReLU": _leaky_relu,
+    "ReLU": _relu,
+    "Softmax": _softmax,
+}
+LAYERS: dict[str, Builder] = {
     "Activation": _activation_layer,
     "AveragePooling2D": _pool(nn.AvgPool2d),
     "BatchNormalization": _batch_norm,
     "Conv2D": _conv,
     "Dense": _dense,
     "DepthwiseConv2D": _depthwise,
-    "Dropout": _dropout,
-    "ELU": _activation_layer,
     "Flatten": _flatten,
     "GlobalAveragePooling2D": _global_avg_pool,
     "MaxPooling2D": _pool(nn.MaxPool2d),
-    "ReLU": _activation_layer,
     "SeparableConv2D": _separable,
-    "Softmax": _activation_layer,
-    "SpatialDropout2D": _dropout,
+    **ACTIVATION_LAYERS,
+    **dict.fromkeys(DROPOUTS, _dropout),
     **dict.fromkeys(TRAINING_ONLY, _nothing),
 }
 
@@ -209,45 +260,70 @@ def map_layer(layer: KerasLayer, flow: Flow) -> Mapped:
     """The torch modules of one layer, filled, and what they give.
 
     Raises:
-        ConfigError: naming the layer, where it has no counterpart here.
+        ConfigError: naming the layer, where it or one of its settings has no counterpart here.
     """
+    check_settings(layer)
     build = LAYERS.get(layer.kind)
+    if build is None:
+        raise cannot(layer, "it may only stand first")
     try:
-        if build is None:
-            raise ConfigError("is of a kind that is not known here")
-        if layer.config.get("data_format", "channels_last") != "channels_last":
-            raise ConfigError("it is channels first")
-        modules, after = build(layer, flow)
+        return build(layer, flow)
     except Exception as error:  # settings of any type may stand in the file
         why = error.problem if isinstance(error, ConfigError) else f"{error} is missing or unusual"
-        raise ConfigError(
-            f"the layer '{layer.name}' ({layer.kind}) cannot be taken over: {why}",
-            hint=f"Known: {', '.join(LAYERS)}.",
-        ) from error
-    return modules, after
+        raise cannot(layer, why) from error
 
 
-def _activation(config: Any) -> list[nn.Module]:
-    named = config.get("activation") or "linear"
+def _activation(layer: KerasLayer, flow: Flow) -> list[nn.Module]:
+    named = layer.config.get("activation") or "linear"
     if isinstance(named, dict):
-        named = named.get("config") if isinstance(named.get("config"), str) else named["class_name"]
+        kind, config = named["class_name"], named["config"]
+        if kind in ACTIVATION_LAYERS and isinstance(config, dict):
+            return map_layer(KerasLayer(kind, layer.name, config), flow)[0]
+        own = named.get("registered_name") not in {None, "function"}
+        named = config if isinstance(config, str) and not own else kind
     if named == "linear":
         return []
-    if str(named).lower() not in ACTIVATIONS:
+    if named not in ACTIVATIONS:
         raise ConfigError(f"its activation '{named}' is not known here")
-    return [ACTIVATIONS[str(named).lower()]()]
+    return [ACTIVATIONS[named]()]
 
 
-def _ordered(array: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
+def _ordered(array: Array, flow: Flow) -> Array:
     return array if flow.order is None else array[flow.order]
 
 
-def _check_bias(layer: KerasLayer) -> None:
-    if layer.config.get("use_bias") and "bias" not in layer.arrays:
+def _check_over_channels(layer: KerasLayer, flow: Flow) -> None:
+    axis = layer.config.get("axis", -1)
+    (place,) = axis if isinstance(axis, list) else [axis]
+    if place not in {-1, len(flow.shape)}:
+        raise ConfigError(f"its axis is {axis!r}, only that of the channels (-1) is known here")
+
+
+def _check_sizes(layer: KerasLayer, **found: int | tuple[int, ...]) -> None:
+    """Raise ConfigError where its settings tell of other arrays than it has."""
+    for key, size in found.items():
+        wanted = list(size) if isinstance(size, tuple) else size
+        if layer.config.get(key, wanted) != wanted:
+            raise ConfigError(f"its {key} is {layer.config[key]!r}, that of its kernel {wanted}")
+
+
+def _check_arrays(layer: KerasLayer, known: Iterable[str]) -> None:
+    if extra := sorted(layer.arrays.keys() - {*known}):
+        raise ConfigError(f"its array '{extra[0]}' is not among those that its settings tell of")
+
+
+def _bias(layer: KerasLayer) -> Array | None:
+    """Its bias, which is there if and only if its settings say so."""
+    found = layer.arrays.get("bias")
+    said = flag(layer, "use_bias", found is not None)
+    if said and found is None:
         raise KeyError("bias")
+    if not said and found is not None:
+        raise ConfigError("its use_bias is False, but it has a bias")
+    return found
 
 
-def _fill(target: Tensor, array: NDArray[np.float32]) -> None:
+def _fill(target: Tensor, array: Array) -> None:
     if not np.isfinite(array).all():
         raise ConfigError("its array holds values that are not numbers")
     if tuple(target.shape) != array.shape:

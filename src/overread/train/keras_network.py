@@ -10,8 +10,9 @@ from torch import nn
 
 from overread.errors import ConfigError
 from overread.train.foreign import check_outputs, mixing, scale_of
-from overread.train.keras_file import KerasLayer, read_keras
-from overread.train.keras_layers import TRAINING_ONLY, Flow, map_layer
+from overread.train.keras_file import read_keras
+from overread.train.keras_layers import Flow, map_layer
+from overread.train.keras_settings import TRAINING_ONLY, KerasLayer
 from overread.train.models import Classifier
 from overread.train.networks import split_at_last_conv
 from overread.train.schema import MeanStd
@@ -36,7 +37,8 @@ def keras_classifier(
         raise ConfigError(
             f"takes images of {channels} channels", where=path, hint="Grey (1) or colour (3)."
         )
-    statistics, rest = _scaling(layers, pixels, path)
+    layers = tuple(la for la in layers if la.kind not in {"InputLayer", *TRAINING_ONLY})
+    statistics, rest = _scaling(layers, channels, pixels, path)
     modules = mixing(pixels, channels)
     flow = Flow((channels, height, width))
     for layer in rest:
@@ -56,10 +58,9 @@ def keras_classifier(
 
 
 def _scaling(
-    layers: Sequence[KerasLayer], pixels: str | None, path: Path
+    layers: Sequence[KerasLayer], channels: int, pixels: str | None, path: Path
 ) -> tuple[MeanStd, Sequence[KerasLayer]]:
     """How pixels are scaled, as the file's first layer or `pixels` says, and the layers after."""
-    layers = [layer for layer in layers if layer.kind not in TRAINING_ONLY]
     first = layers[0] if layers else None
     if first is None or first.kind not in {"Rescaling", "Normalization"}:
         return scale_of(pixels, path), layers
@@ -70,31 +71,34 @@ def _scaling(
             hint="Leave --pixels out.",
         )
     try:
-        scale, offset = _affine(first)
+        scale, offset = _affine(first, channels)
         std = [1 / (255 * s) for s in scale]
         mean = [-o * d for o, d in zip(offset, std, strict=True)]
         return MeanStd.model_validate({"mean": tuple(mean), "std": tuple(std)}), layers[1:]
     except Exception as error:  # settings of any type may stand in the file
         raise ConfigError(
-            f"scales its pixels in a way that is not known here (layer '{first.name}')",
+            f"scales its pixels in a way that is not known here (layer '{first.name}': "
+            f"{' '.join(str(error).split())[:200]})",
             where=path,
             hint="Known: Rescaling and Normalization by positive numbers, one or one a channel.",
         ) from error
 
 
-def _affine(layer: KerasLayer) -> tuple[list[float], list[float]]:
+def _affine(layer: KerasLayer, channels: int) -> tuple[list[float], list[float]]:
     """Scale and offset of each channel: what the layer makes of a pixel 0..255."""
     if layer.kind == "Rescaling":
         scale, offset = layer.config["scale"], layer.config.get("offset", 0.0)
-    elif layer.config.get("invert"):
-        raise ValueError("inverted")
+    elif layer.config.get("axis", -1) not in (-1, 3, None, [-1], [3], []):
+        raise ValueError(f"its axis is {layer.config['axis']!r}")
     else:
         mean = layer.arrays.get("mean", layer.config.get("mean"))
         variance = layer.arrays.get("variance", layer.config.get("variance"))
         scale = 1 / torch.as_tensor(variance).double().sqrt().clamp_min(1e-7)
         offset = -torch.as_tensor(mean).double() * scale
-    triples = [torch.as_tensor(v).double().flatten().expand(3).tolist() for v in (scale, offset)]
-    return triples[0], triples[1]
+    values = [torch.as_tensor(v).double().flatten() for v in (scale, offset)]
+    if any(len(v) not in {1, channels} for v in values):
+        raise ValueError("not one number, nor one a channel")
+    return values[0].expand(3).tolist(), values[1].expand(3).tolist()
 
 
 def _take_output(modules: list[nn.Module], flow: Flow, classes: int, path: Path) -> bool:

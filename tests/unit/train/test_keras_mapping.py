@@ -71,7 +71,9 @@ def described(layers: Layers) -> dict[str, Any]:
 
 
 def layer(kind: str, *arrays: np.ndarray, **config: Any) -> tuple[str, dict[str, Any], Any]:
-    usual = {"name": f"{kind}_{id(arrays)}", "activation": "linear"}
+    usual: dict[str, Any] = {"name": f"{kind}_{id(arrays)}"}
+    if kind == "Dense" or "Conv2D" in kind:
+        usual |= {"activation": "linear"}
     if "Conv2D" in kind:
         usual |= {"strides": [1, 1], "padding": "valid", "use_bias": len(arrays) > 1}
     return kind, {**usual, **config}, arrays
@@ -347,7 +349,7 @@ FAULTS: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "channels first": (
         {"conv": layer("Conv2D", weights(3, 3, 3, 4), name="first", data_format="channels_first")},
-        "channels first",
+        "'first'.*data_format is 'channels_first'",
     ),
     "inverted pixels": (
         {"norm": None, "input": [taking(8, 8), layer("Rescaling", scale=-1 / 255, offset=1)]},
@@ -363,7 +365,7 @@ FAULTS: Mapping[str, tuple[dict[str, Any], str]] = {
     "never adapted": ({"input": [taking(8, 8), layer("Normalization")]}, "scale"),
     "normalised backwards": (
         {"input": [taking(8, 8), layer("Normalization", mean=0.0, variance=1.0, invert=True)]},
-        "scale",
+        "invert is True",
     ),
     "softmax over the batch": (
         {"dense": [layer("Dense", weights(4, 2)), layer("Softmax", axis=0, name="soft")]},

@@ -22,6 +22,7 @@ from overread.train.gradcam import cam_module
 from overread.train.graph import Deployed
 from overread.train.models import Classifier
 from overread.train.stages import stage_names
+from overread.train.torch_errors import first_cause
 
 Method = Literal["grad-cam", "hires-cam"]
 
@@ -80,8 +81,8 @@ def _to_onnx(whole: Deployed, given: Tensor) -> bytes:
             )
     except Exception as error:
         raise BundleError(
-            f"the network cannot be written as ONNX ({str(error).strip().splitlines()[0][:200]})",
-            hint="Use a network whose layers have ONNX counterparts, or leave out the heat map.",
+            f"the network cannot be written as ONNX ({first_cause(error)})",
+            hint="Use layers that have ONNX counterparts in the network, and save it again.",
         ) from error
     if program is None:
         raise BundleError("the network cannot be written as ONNX")

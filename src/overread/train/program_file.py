@@ -8,13 +8,15 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 
 from overread.errors import ConfigError
+from overread.train.torch_errors import one_line
 
+aten = torch.ops.aten
 # Data that a reader would unpickle, and so could run as code (torch.export.pt2_archive).
 PICKLED = "opaque_obj_"
 
@@ -93,16 +95,22 @@ def _traced(path: Path, size: tuple[int, int]) -> torch.export.ExportedProgram:
         except RuntimeError as error:
             problem = problem or error
             continue
-        graph = make_fx(run)(given)
+        graph = make_fx(run, decomposition_table={aten._convolution.default: _convolution})(given)
         for parameter in graph.parameters():
             parameter.requires_grad_(False)
         return torch.export.export(graph, (given,))
-    said = str(problem).strip().splitlines()[-1][:200]
+    said = one_line("\n".join(reversed(str(problem).splitlines())))  # the last line has the cause
     raise ConfigError(
         f"fails on images of {size[0]} x {size[1]} pixels ({said})",
         where=path,
         hint="Check --size.",
     )
+
+
+def _convolution(*given: Any) -> Tensor:
+    """What tracing notes for a convolution, which no export knows: with four flags of cuDNN."""
+    found: Tensor = aten.convolution.default(*given[:9])
+    return found
 
 
 def _sized(
@@ -158,7 +166,7 @@ def _failures(path: Path) -> Iterator[None]:
     except ConfigError:
         raise
     except Exception as error:  # torch has many errors for a damaged or foreign file
-        said = (str(error).strip().splitlines() or [""])[0][:200]
+        said = one_line(str(error))
         raise ConfigError(
             f"cannot be read as a PyTorch program ({type(error).__name__}: {said})",
             where=path,

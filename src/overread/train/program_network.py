@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from overread.errors import ConfigError
-from overread.train.foreign import check_outputs, mixing, scale_of
+from overread.train.foreign import check_outputs, linear_layer, mixing, scale_of
 from overread.train.models import Classifier
 from overread.train.program_file import image_size, module_of, read_program
 from overread.train.program_head import cut_at_last_map
@@ -63,11 +63,19 @@ def _take_output(head: list[nn.Module], classes: int, path: Path) -> nn.Module:
     """Take the last activation off, so that logits remain; that activation."""
     ends = isinstance(head[-1], nn.Softmax | nn.LogSoftmax | nn.Sigmoid) if head else False
     last = head.pop() if ends else nn.Identity()
+    if not _units(head) and isinstance(last, nn.Identity):
+        head += _of_class_maps(head, classes)
     units = _units(head)
     if not units:
         raise ConfigError("does not end in a linear layer", where=path)
     check_outputs(units, classes, path)
     return last
+
+
+def _of_class_maps(head: list[nn.Module], classes: int) -> list[nn.Module]:
+    """A linear layer that changes nothing, where the last map has one channel a class already."""
+    pooled = {type(layer) for layer in head} == {nn.AdaptiveAvgPool2d, nn.Flatten}
+    return [linear_layer(torch.eye(classes), None)] if pooled else []
 
 
 def _check_same(

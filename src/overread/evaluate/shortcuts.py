@@ -29,6 +29,8 @@ CHANCE = 0.5  # of an AUROC
 # The lower end of the interval of a class's AUROC that warns or fails where medicine is gone
 # (widened, because the best of several classes is looked at, which chance favours), ...
 WARN_ABOVE, FAIL_ABOVE = 0.65, 0.75
+FAIL_BORDER = 0.7  # ... for rows that leave the border alone, where less medicine is left
+BORDER = ("border_only", "centre_swapped")
 KEPT = 0.5  # ... if it keeps at least this share of what the class is above chance untouched.
 STILL = 0.1  # A row whose answers keep less of their spread over images shows no health.
 FALL = 0.05  # of the mean AUROC, through one coder: more than this is worth a look (Seah 2021)
@@ -169,7 +171,7 @@ def _row(name: str, before: Judged, after: Judged, spread: float | None) -> dict
         "change": change.to_dict(),
         "strongest": strongest,
         "spread": spread,
-        "verdict": _verdict(KINDS[name], before.found["macro_auroc"], change, strongest, spread),
+        "verdict": _verdict(name, before.found["macro_auroc"], change, strongest, spread),
     }
 
 
@@ -222,12 +224,13 @@ def _low_of_best(auroc: Mapping[str, Any], of: int) -> float:
 
 
 def _verdict(
-    kind: str,
+    name: str,
     untouched: Estimate,
     change: Estimate,
     strongest: Mapping[str, Any] | None,
     spread: float | None,
 ) -> str:
+    kind = KINDS[name]
     if kind == "told":
         return "note"
     if untouched.low is None or untouched.low <= CHANCE or strongest is None:
@@ -235,7 +238,8 @@ def _verdict(
     if kind == "coder":
         return "warn" if change.high is not None and change.high < -FALL else "pass"
     if (strongest["kept"] or 0.0) >= KEPT and strongest["low"] > WARN_ABOVE:
-        return "fail" if strongest["low"] > FAIL_ABOVE else "warn"
+        limit = FAIL_BORDER if name in BORDER else FAIL_ABOVE
+        return "fail" if strongest["low"] > limit else "warn"
     return "unknown" if spread is None or spread < STILL else "pass"
 
 

@@ -50,7 +50,7 @@ def page(small: Trials, auto: Trials, runs: Mapping[str, Any], settings: Mapping
 
 def _trials(trials: Trials) -> list[str]:
     lines = [
-        "| data | seeds | pass | warn | fail | cannot tell |",
+        "| data | runs | pass | warn | fail | cannot tell |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for name, found in trials.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +42,20 @@ def plan_auto(
     precision: Name,
     from_scratch: bool,
     minutes: float,
+    fixed: Collection[str] = (),
 ) -> Choice:
-    """Fit the settled `recipe` to the data set's `facts` and to this machine."""
-    changes, reasons = _choices(recipe, facts, from_scratch=from_scratch)
-    chosen = with_overrides(recipe, changes)
+    """Fit the settled `recipe` to the data set's `facts` and to this machine.
+
+    What was asked for by name, in `fixed` (dotted paths), stays as it is.
+    """
+    chosen, reasons = recipe, []
+    for changes, reason in _choices(facts, from_scratch=from_scratch):
+        free = {path: value for path, value in changes.items() if not _asked(path, fixed)}
+        if free == changes:
+            reasons.append(reason)
+        chosen = with_overrides(chosen, free)
+    if fixed:
+        reasons.append(f"As asked for: {', '.join(sorted(fixed))}.")
     seconds = step_seconds(chosen, facts["classes"], device=device, precision=precision)
     epochs = affordable_epochs(chosen, facts["images"], seconds, minutes)
     if from_scratch:
@@ -58,23 +68,27 @@ def plan_auto(
 
 
 def _choices(
-    recipe: Recipe, facts: Mapping[str, Any], *, from_scratch: bool
-) -> tuple[dict[str, Any], list[str]]:
-    side = input_side(facts["shorter_side"][1], from_scratch=from_scratch)
+    facts: Mapping[str, Any], *, from_scratch: bool
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """Settings with the reason for them."""
+    high = facts["shorter_side"][1]
+    side = input_side(high, from_scratch=from_scratch)
+    size = {"input.height": side, "input.width": side}
+    yield size, f"Input of {side} x {side}: half of the images are {high} high."
     # Pooling, dropout and one linear layer: for such a head the heat map is exact.
-    head = [{"layer": "dropout", "rate": _DROPOUT}]
-    changes: dict[str, Any] = {"input.height": side, "input.width": side, "model.head": head}
-    reasons = [f"Input of {side} x {side}: half of the images are {facts['shorter_side'][1]} high."]
+    head: dict[str, Any] = {"model.head": [{"layer": "dropout", "rate": _DROPOUT}]}
     if from_scratch:
-        changes["optimiser.backbone_lr_factor"] = 1.0
-        changes["head_epochs"] = 0
-        reasons.append("No pretrained weights: the whole network learns at one rate.")
+        rates = {"optimiser.backbone_lr_factor": 1.0, "head_epochs": 0}
+        yield head | rates, "No pretrained weights: the whole network learns at one rate."
     else:
-        reasons.append("Pretrained: the head is fitted first, then all of it fine-tuned gently.")
+        yield head, "Pretrained: the head is fitted first, then all of it fine-tuned gently."
     if facts["colour"] > COLOURFUL:
-        changes["augment.vertical_flip"] = True
-        reasons.append("Colour photographs: a mirrored or turned one is as likely.")
-    return changes, reasons
+        flip = {"augment.vertical_flip": True}
+        yield flip, "Colour photographs: a mirrored or turned one is as likely."
+
+
+def _asked(path: str, fixed: Collection[str]) -> bool:
+    return any(path == name or path.startswith(f"{name}.") for name in fixed)
 
 
 def input_side(shorter: int, *, from_scratch: bool) -> int:

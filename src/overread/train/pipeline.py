@@ -66,6 +66,7 @@ def train(
         "device": device,
         "threads": threads,
         "minutes": minutes,
+        "fixed": tuple(changes or ()),
     }
 
     def run_in(folder: Path, wanted: Policy, again: bool) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,13 @@ def make_plan(
     device: str = "auto",
     threads: int | None = None,
     minutes: float | None = None,
+    fixed: Collection[str] = (),
 ) -> Plan:
     """Settle everything a training of `recipe` on the split `manifest` depends on.
 
     A published recipe is taken as published. `auto` is fitted to the data and to the machine so
-    that training takes about `minutes` (20 if not given); other recipes are not held to it.
+    that training takes about `minutes` (20 if not given), except for the settings named in `fixed`
+    (dotted paths); other recipes are not held to it.
 
     Raises:
         DataError: a part is missing, or training holds fewer than two classes.
@@ -76,6 +78,7 @@ def make_plan(
             precision=precision.name,
             from_scratch=random_start,
             minutes=MINUTES if minutes is None else minutes,
+            fixed=fixed,
         )
         settled, epochs, step_seconds = choice.recipe, choice.epochs, choice.step_seconds
         reasons += choice.reasons
@@ -105,7 +108,13 @@ def make_plan(
 
 
 def plan_run(
-    run: Path, manifest: Manifest, recipe: Recipe, *, resume: bool = False, **settings: Any
+    run: Path,
+    manifest: Manifest,
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    fixed: Collection[str] = (),
+    **settings: Any,
 ) -> Plan:
     """`make_plan`, written to RUN/plan.json; on `resume` the plan found there.
 
@@ -116,7 +125,7 @@ def plan_run(
         DataError: the files, labels or split have changed since then.
     """
     if not (resume and (run / PLAN_FILE).is_file()):
-        plan = make_plan(manifest, recipe, **settings)
+        plan = make_plan(manifest, recipe, fixed=fixed, **settings)
         write_plan(run, plan)
         return plan
     plan = read_plan(run)

@@ -171,6 +171,19 @@ def test_auto_from_scratch_is_planned_whole(
     assert any("epochs at most" in reason for reason in plan.reasons)
 
 
+@pytest.mark.parametrize("asked", [("input.height", "input.width"), ("input",)])
+def test_auto_leaves_what_was_asked_for(
+    make_manifest: Make, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(auto, "step_seconds", lambda *_, **__: 0.5)
+    recipe = with_overrides(load_recipe("auto"), {"input.height": 96, "input.width": 160})
+    plan = make_plan(make_manifest(10), recipe, from_scratch=True, minutes=0.5, fixed=asked)
+    assert (plan.recipe.input.height, plan.recipe.input.width) == (96, 160)
+    assert plan.recipe.head_epochs == 0, "the rest is planned all the same"
+    assert f"As asked for: {', '.join(asked)}." in plan.reasons
+    assert not any(reason.startswith("Input of") for reason in plan.reasons)
+
+
 def test_data_have_a_digest_that_follows_labels_and_split(make_manifest: Make) -> None:
     manifest = make_manifest(4)
     first, *rest = manifest.records

@@ -65,14 +65,26 @@ def share(sample: Sample, part: np.ndarray, whole: np.ndarray) -> Estimate:
     return proportion(sample.groups.sum(part & whole), sample.groups.sum(whole))
 
 
+def loss(sample: Sample, name: str) -> Estimate:
+    sizes = sample.groups.sum(np.ones(len(sample.truth)))
+    return positive_mean(sample.groups.sum(sample.losses[name]), sizes, LOSS_LIMIT[name])
+
+
+@pytest.fixture(scope="module")
+def true_losses() -> dict[str, float]:
+    many = simulate(np.random.default_rng(1), 400_000, clustered=False)
+    return {name: float(rows.mean()) for name, rows in many.losses.items()}
+
+
 @pytest.mark.parametrize("clustered", [False, True], ids=["single", "clustered"])
 @pytest.mark.parametrize("n", sorted(SIMULATIONS))
-def test_intervals_cover_the_truth(n: int, clustered: bool) -> None:
+def test_intervals_cover_the_truth(n: int, clustered: bool, true_losses: dict[str, float]) -> None:
     rng = np.random.default_rng([n, clustered])
     truth = {
         "accuracy": norm.cdf(SHIFT),
         "sensitivity": norm.cdf(SHIFT),
         "auroc": norm.cdf(np.sqrt(2) * SHIFT),
+        **true_losses,
     }
     held = dict.fromkeys(truth, 0)
     for seed in range(SIMULATIONS[n]):
@@ -81,27 +93,9 @@ def test_intervals_cover_the_truth(n: int, clustered: bool) -> None:
             "accuracy": share(sample, sample.right, np.ones(n, dtype=bool)),
             "sensitivity": share(sample, sample.decisions[:, 1], sample.truth[:, 1]),
             "auroc": auroc(sample, seed),
+            **{name: loss(sample, name) for name in true_losses},
         }
         for name, estimate in found.items():
             held[name] += estimate.low <= truth[name] <= estimate.high
-    coverage = {name: count / SIMULATIONS[n] for name, count in held.items()}
-    assert all(BAND[0] <= value <= BAND[1] for value in coverage.values()), coverage
-
-
-@pytest.mark.parametrize("clustered", [False, True], ids=["single", "clustered"])
-@pytest.mark.parametrize("n", sorted(SIMULATIONS))
-def test_intervals_of_losses_cover_the_truth(n: int, clustered: bool) -> None:
-    truth = {
-        name: rows.mean()
-        for name, rows in simulate(np.random.default_rng(1), 400_000, False).losses.items()
-    }
-    rng = np.random.default_rng([n, clustered])
-    held = dict.fromkeys(truth, 0)
-    for _ in range(SIMULATIONS[n]):
-        sample = simulate(rng, n, clustered)
-        sizes = sample.groups.sum(np.ones(n))
-        for name, rows in sample.losses.items():
-            found = positive_mean(sample.groups.sum(rows), sizes, LOSS_LIMIT[name])
-            held[name] += found.low <= truth[name] <= found.high
     coverage = {name: count / SIMULATIONS[n] for name, count in held.items()}
     assert all(BAND[0] <= value <= BAND[1] for value in coverage.values()), coverage

@@ -66,12 +66,12 @@ def test_its_interval_holds_the_truth_as_often_as_it_says() -> None:
         sure = rng.beta(4, 2, n)
         return sure, rng.random(n) < sure
 
-    truth = area(*draw(np.random.default_rng(99), 200_000)[:2], None).value
+    truth = area(*draw(np.random.default_rng(99), 50_000)).value
     assert truth is not None
-    for n in (45, 156, 624):
+    for n in (45, 156):
         hits = 0
-        for seed in range(400):
+        for seed in range(300):
             found = area(*draw(np.random.default_rng([n, seed]), n))
             assert found.low is not None and found.high is not None
             hits += found.low <= truth <= found.high
-        assert 0.93 - 0.022 <= hits / 400 <= 0.97 + 0.018, (n, hits / 400)
+        assert 0.93 - 0.025 <= hits / 300 <= 0.97 + 0.02, (n, hits / 300)

@@ -238,7 +238,7 @@ images = (rng.integers(0, 256, (12, side, side, 3)) * rng.uniform(0, 1, (12, 1, 
     "uint8"
 )
 answers, expected = {"images": images}, {}
-for name, (said, model) in cases.items():
+for number, (name, (said, model)) in enumerate(cases.items()):
     for layer in model._flatten_layers():
         if not isinstance(layer, (keras.Model, L.Normalization)) and said != "dtype|arrays":
             layer.set_weights(
@@ -253,8 +253,10 @@ for name, (said, model) in cases.items():
             given = given @ np.array([[0.299], [0.587], [0.114]], "float32")
         answers[name] = np.asarray(model.predict_on_batch(given))
     model.save(f"{out}/{name}.keras")
-    with contextlib.suppress(TypeError):  # Keras itself cannot write some augmentations to .h5
-        model.save(f"{out}/{name}.h5")
+    # The same settings in the older form: a third shows that they are read alike.
+    if number % 3 == 0:
+        with contextlib.suppress(TypeError):  # Keras itself cannot write some augmentations to it
+            model.save(f"{out}/{name}.h5")
     expected[name] = said
 np.savez(f"{out}/answers.npz", **answers)
 Path(f"{out}/expected.json").write_text(json.dumps(expected))

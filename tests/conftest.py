@@ -58,6 +58,13 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def fewer_odd_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export is compared on 100 pictures, not 1,000: for tests of what lies around that."""
+    parity = pytest.importorskip("overread.train.parity", reason="compares with torch")
+    monkeypatch.setattr(parity.odd_images, "__defaults__", (100, 0))
+
+
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a small `overread demo` leaves, made once for all workers: to be read, or copied."""

@@ -46,6 +46,7 @@ RUNNABLE = [page for page in PAGES if commands(page) and not page.stem.endswith(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fewer_odd_images")
 @pytest.mark.parametrize("page", RUNNABLE, ids=name)
 def test_every_command_shown_works(
     page: Path, tmp_path: Path, request: pytest.FixtureRequest

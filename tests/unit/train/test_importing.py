@@ -185,6 +185,7 @@ def test_images_make_it_a_whole_bundle(keras_models: Path, tmp_path: Path) -> No
     assert "author must supply" in model.bundle.cards["en"]
 
 
+@pytest.mark.usefixtures("fewer_odd_images")
 def test_without_images_it_only_answers(keras_models: Path, tmp_path: Path) -> None:
     answers = np.load(keras_models / "answers.npz")
     out = tmp_path / "model.overread"
@@ -260,6 +261,7 @@ def test_the_command_says_what_it_did(keras_models: Path, tmp_path: Path) -> Non
         import_model(tmp_path / "model.pkl", out, ["a", "b"])
 
 
+@pytest.mark.usefixtures("fewer_odd_images")
 def test_a_timm_checkpoint_answers_as_in_timm(tmp_path: Path) -> None:
     import timm
 

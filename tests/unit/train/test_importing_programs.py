@@ -171,6 +171,7 @@ def test_the_map_is_the_last_convolution_after_its_activation(tmp_path: Path) ->
     assert torch.allclose(ours, heat, atol=1e-5 * float(heat.detach().max()))
 
 
+@pytest.mark.usefixtures("fewer_odd_images")
 def test_an_imported_program_answers_with_a_heat_map(tmp_path: Path) -> None:
     torch.manual_seed(2)
     network = shaken(Published())
@@ -225,6 +226,7 @@ class Separable(nn.Module):
         return found
 
 
+@pytest.mark.usefixtures("fewer_odd_images")
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("make", [Published, ClassMaps, Separable])
 def test_a_traced_program_is_imported_by_the_command(
@@ -347,6 +349,7 @@ def test_size_is_read_from_the_command_line(tmp_path: Path) -> None:
     assert "--size" in str(done.exception) and "'big'" in str(done.exception)
 
 
+@pytest.mark.usefixtures("fewer_odd_images")
 @pytest.mark.parametrize("size", [(9 * SIDE, 8 * SIDE + 3), (17 * SIDE + 1, 16 * SIDE)])
 def test_a_large_jpeg_is_decoded_whole_as_it_was_in_training(
     tmp_path: Path, size: tuple[int, int]

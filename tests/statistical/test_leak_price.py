@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "leak_price.py"
 script = runpy.run_path(str(SCRIPT))
 measured = script["measured"]
 # Copies drawn here are told by their colours: fewer epochs than real photographs take.
-SETTINGS = {**script["SMALL"], "epochs": 60}
+SETTINGS = {**script["SMALL"], "epochs": 40}
 
 pytestmark = [pytest.mark.slow, pytest.mark.statistical, pytest.mark.torch]
 ORIGINALS, COPIES, SEEDS = 30, 10, 3

@@ -16,11 +16,3 @@ def ppv_npv(sensitivity: float, specificity: float, prevalence: float) -> tuple[
     ppv = hits / (hits + false) if hits + false > 0 else math.nan
     npv = passed / (passed + missed) if passed + missed > 0 else math.nan
     return ppv, npv
-
-
-def net_benefit(
-    sensitivity: float, specificity: float, prevalence: float, threshold: float
-) -> float:
-    """True positives per patient less false ones at the odds of `threshold` (0..1, not 1)."""
-    odds = threshold / (1 - threshold)
-    return sensitivity * prevalence - odds * (1 - specificity) * (1 - prevalence)

@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from overread.errors import DataError
-from overread.files import read_csv, write_csv
+from overread.files import write_csv
 
 TRAINING_FILE = "training.csv"
 TENSORBOARD = "tensorboard"
@@ -28,20 +27,6 @@ def write_history(run: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write RUN/training.csv whole; a figure that is not defined is an empty cell."""
     rows = [[_cell(name, row[name]) for name in COLUMNS] for row in history]
     write_csv(run / TRAINING_FILE, COLUMNS, rows)
-
-
-def read_history(run: Path) -> list[dict[str, float]]:
-    """The rows of RUN/training.csv, one an epoch; NaN where a cell is empty.
-
-    Raises:
-        DataError: missing, or not a table that `write_history` wrote.
-    """
-    path = run / TRAINING_FILE
-    _, rows = read_csv(path)
-    try:
-        return [{name: float(row[name] or "nan") for name in COLUMNS} for row in rows]
-    except (KeyError, ValueError) as error:
-        raise DataError(f"is no training record ({error})", where=path) from error
 
 
 def _cell(name: str, value: float) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from overread.evaluate.conformal import conformal_quantiles, prediction_set, too_few
 from overread.evaluate.predictions import PredictionTable
-from overread.evaluate.prevalence import net_benefit, ppv_npv
+from overread.evaluate.prevalence import ppv_npv
 from overread.evaluate.summary import evaluate_table
 from overread.evaluate.thresholds import (
     expected_right,
@@ -111,11 +111,6 @@ def test_predictive_values_are_bayes_theorem(sens: float, spec: float, share: fl
         assert npv == pytest.approx(spec * (1 - share) / passed, abs=1e-9)
     else:
         assert math.isnan(npv)
-
-
-def test_net_benefit_of_treating_all_at_the_prevalence_is_nothing() -> None:
-    assert net_benefit(1, 0, 0.2, 0.2) == pytest.approx(0)
-    assert net_benefit(1, 1, 0.2, 0.2) == pytest.approx(0.2)
 
 
 def test_conformal_thresholds_by_hand() -> None:

@@ -29,11 +29,12 @@ from overread.train.parity import check_same
 from overread.train.plan import differences, refuse_differences
 from overread.train.program_file import is_program
 from overread.train.recipe import list_recipes, load_recipe, parse_recipe, with_overrides
-from overread.train.record import COLUMNS, read_history, write_history
+from overread.train.record import COLUMNS, write_history
 from overread.train.run_source import open_run, run_of
 from overread.train.schema import Recipe
 from overread.train.weight_files import WeightHints, read_weights
 from tiny_bundle import info, picture, png
+from training_record import read_history
 
 pytestmark = pytest.mark.torch
 

@@ -21,9 +21,10 @@ from overread.train.loop import score
 from overread.train.plan import write_plan
 from overread.train.planning import make_plan
 from overread.train.recipe import load_recipe, with_overrides
-from overread.train.record import COLUMNS, read_history
+from overread.train.record import COLUMNS
 from overread.train.result import FitResult
 from overread.train.schema import Recipe
+from training_record import read_history
 
 Make = Callable[..., Manifest]
 

@@ -21,8 +21,8 @@ from overread.train.models import Classifier
 from overread.train.planning import make_plan
 from overread.train.probe import choose_strength, fit_head, fits_head, regress
 from overread.train.recipe import with_overrides
-from overread.train.record import read_history
 from overread.train.schema import NORMALISE, Recipe
+from training_record import read_history
 
 Make = Callable[..., Manifest]
 

@@ -34,7 +34,7 @@ demo-stop:
 
 # One worker for each core that a container leaves us, each with threads of its own: those that wait
 # must sleep, not spin.
-CORES := from overread.predict.threads import usable_cores; print(usable_cores())
+CORES := from overread.cores import usable_cores; print(usable_cores())
 test: setup
 	OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 \
 	$(PY) -m pytest -q -n "$$($(PY) -c '$(CORES)')" --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)

@@ -27,11 +27,11 @@ from torch import Tensor
 
 from overread.bundle.format import Tensors
 from overread.bundle.read import read_bundle
+from overread.cores import usable_cores
 from overread.evaluate.calibration import Calibration
 from overread.files import read_json, write_json, write_text
 from overread.images.preprocess import PreprocessSpec, load_preprocessed
 from overread.predict.session import Session
-from overread.predict.threads import usable_cores
 from overread.train.export import export_classifier
 from overread.train.fit import load_best
 from overread.train.models import Classifier, build_classifier

@@ -41,6 +41,7 @@ from overread.bundle.format import (
 )
 from overread.bundle.read import read_bundle
 from overread.bundle.write import write_bundle
+from overread.cores import usable_cores
 from overread.evaluate.calibration import Calibration as Fitted
 from overread.images.decode import read_image
 from overread.images.preprocess import PreprocessSpec
@@ -50,7 +51,6 @@ from overread.predict.pixels import describe_pixels
 from overread.predict.predictor import load
 from overread.predict.prune import output_names, without_outputs
 from overread.predict.session import Session
-from overread.predict.threads import usable_cores
 from overread.train.attempts import Precision
 from overread.train.export import export_classifier
 from overread.train.golden import drawn, golden_inputs

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.bundle.format import Tensors
+from overread.cores import usable_cores
 from overread.errors import BundleError
 from overread.predict.engine import Engine, Opened, Outputs, first_line, open_graph, unloadable
 from overread.predict.prune import output_names, without_outputs
-from overread.predict.threads import usable_cores
 
 
 class Session:

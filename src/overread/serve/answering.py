@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from overread.bundle.format import BundleInfo
+from overread.cores import usable_cores
 from overread.files import sha256_bytes
 from overread.images.decode import Limits
 from overread.predict.heatmap import LONGEST, layer_png, shrunk
 from overread.predict.prediction import Prediction
 from overread.predict.predictor import Predictor, Prepared
-from overread.predict.threads import usable_cores
 from overread.predict.verdict import conformal_set
 from overread.serve.batching import Batcher
 from overread.serve.limits import Admission

@@ -25,6 +25,7 @@ from overread.bundle.format import (
     Tensors,
 )
 from overread.bundle.write import write_bundle
+from overread.cores import usable_cores
 from overread.dataset.groups import group_records, members
 from overread.dataset.manifest import Manifest
 from overread.dataset.scan import scan
@@ -38,7 +39,6 @@ from overread.pages.texts import say
 from overread.predict.prune import output_names
 from overread.predict.selftest import versions
 from overread.predict.session import Session
-from overread.predict.threads import usable_cores
 from overread.train.adjoint import check_head
 from overread.train.data import Part, load_part
 from overread.train.decisions import Decisions, settle

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from overread.bundle.read import read_bundle
+from overread.cores import usable_cores
 from overread.errors import BundleError, ConfigError
 from overread.predict.engine import engine_version, installed, open_graph
 from overread.predict.prune import output_names
 from overread.predict.session import Session
-from overread.predict.threads import usable_cores
 from overread.train.agreement import CHANGED
 from overread.train.golden import drawn
 from overread.train.parity import TOLERANCE, check_same, odd_images, probabilities_of

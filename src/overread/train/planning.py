@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from overread.cores import usable_cores
 from overread.dataset.manifest import ImageRecord, Manifest
 from overread.dataset.source import image_bytes
 from overread.errors import ConfigError, DataError, OverreadError
@@ -63,7 +63,7 @@ def make_plan(
     _check_parts(counts, manifest)
     requested = _requested(recipe, weights, from_scratch, seed, device, threads, minutes)
     device, reasons = _device(device)
-    threads = threads or _cores()
+    threads = threads or usable_cores()
     torch.set_num_threads(threads)
     settled, _ = resolve_start(recipe, weights, from_scratch=from_scratch)
     random_start = from_scratch or isinstance(recipe.model, SequentialModel)
@@ -199,13 +199,7 @@ def _device(asked: str) -> tuple[str, list[str]]:
         raise ConfigError("device is 'cuda', and PyTorch finds no GPU", hint="Use auto or cpu.")
     if there and asked != "cpu":
         return "cuda", [f"Trained on the GPU {torch.cuda.get_device_name()}."]
-    return "cpu", [f"Trained on {_cores()} processor cores."]
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    allowed: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
+    return "cpu", [f"Trained on {usable_cores()} processor cores."]
 
 
 def _differences(recipe: Recipe, settled: Recipe, random_start: bool) -> list[str]:

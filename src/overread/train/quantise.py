@@ -25,9 +25,9 @@ from onnxruntime.quantization import (
 )
 
 from overread.bundle.format import Tensors
+from overread.cores import usable_cores
 from overread.predict.prune import without_outputs
 from overread.predict.session import Session
-from overread.predict.threads import usable_cores
 from overread.progress import track
 from overread.train.onnx_graph import graph_bytes, read_graph
 from overread.train.rounding import correct_biases, means_of

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from overread.bundle.format import BundleInfo
+from overread.cores import usable_cores
 from overread.dataset.leakage import check_certificate
 from overread.dataset.manifest import MANIFEST_FILE, ImageRecord, Manifest, read_manifest
 from overread.dataset.source import image_bytes
 from overread.dataset.split import CERTIFICATE_FILE
 from overread.errors import DataError, LeakError
 from overread.files import read_json, sha256_bytes, sha256_file
-from overread.predict.threads import usable_cores
 from overread.train.data import Part, load_part
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from overread.bundle.format import Tensors
+from overread.cores import usable_cores
 from overread.errors import BundleError
 from overread.predict.engine import Engine, Opened, open_graph
 from overread.predict.session import Session
-from overread.predict.threads import usable_cores
 from tiny_bundle import GAIN, SIDE, graph, truth
 
 RNG = np.random.default_rng(0)

@@ -152,9 +152,11 @@ def seen(picture: NDArray[Any]) -> NDArray[np.uint8]:
     count, labels = cv2.connectedComponents(plain, connectivity=4)
     if count < 2:
         return np.ones(picture.shape, np.uint8)
-    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    outside = np.isin(labels, np.setdiff1d(edge, [0])).astype(np.uint8)
-    inside: NDArray[np.uint8] = 1 - cv2.dilate(outside, np.ones((3, 3), np.uint8))
+    at_edge = np.zeros(count, np.uint8)  # 1 for a field that reaches the border
+    for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        at_edge[side] = 1
+    at_edge[0] = 0  # what is not plain
+    inside: NDArray[np.uint8] = 1 - cv2.dilate(at_edge[labels], np.ones((3, 3), np.uint8))
     return inside
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from overread.cores import blas_in_one_thread, usable_cores
 from overread.dataset.duplicates.candidates import candidates
 from overread.dataset.duplicates.compare import compare
 from overread.dataset.duplicates.groups import accept, drop_weak_bridges
@@ -73,7 +73,7 @@ def find_copies(
             hint="Install it with: pip install 'overread[train]'.",
         )
     with _store(cache, keys, n) as store, _one_thread_each():
-        threads = workers or os.cpu_count() or 1
+        threads = workers or usable_cores()
         store.fill(load, threads, show)
         same = _identical(store)
         verdicts = compare(store, candidates(store), same, threads, show)
@@ -100,13 +100,14 @@ def _store(cache: Path | None, keys: Sequence[str] | None, n: int) -> Iterator[S
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """OpenCV without threads of its own: the workers are the threads."""
+    """OpenCV and linear algebra without threads of their own: the workers are the threads."""
     import cv2
 
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        yield
+        with blas_in_one_thread():
+            yield
     finally:
         cv2.setNumThreads(before)
 

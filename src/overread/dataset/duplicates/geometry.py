@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.dataset.duplicates.describe import STEPS, Record, mirror_bits
+from overread.dataset.duplicates.neighbours import hamming_table, words
 
 Affine = NDArray[np.float64]  # (2, 3)
 
-NEAREST = 1  # matches kept for each feature
 FARTHEST = 84  # Hamming distance of the worst match used
 HYPOTHESES = 96
 LEAST_SUPPORT = 3.0  # a hypothesis that fewer matches (near ones count more) support is chance
@@ -109,21 +109,18 @@ def _flip(row: Record) -> NDArray[np.float64]:
 
 
 def _matched(a: Record, b: Record, mirror: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points of a and b (m, 4: x, y, diameter, angle in degrees) that are each other's nearest."""
-    import cv2
-
+    """Points of a and the nearest of b to each (m, 4: x, y, diameter, angle in degrees), the best
+    first."""
     m, n = int(a["count"]), int(b["count"])
     if m < 3 or n < 3:
         return np.zeros((0, 4)), np.zeros((0, 4))
     bits = mirror_bits(a["bits"][:m]) if mirror else a["bits"][:m]
-    distance, nearest = cv2.batchDistance(
-        np.ascontiguousarray(bits), np.ascontiguousarray(b["bits"][:n]),
-        cv2.CV_32S, normType=cv2.NORM_HAMMING, K=NEAREST,
-    )  # fmt: skip
-    good = np.argwhere(distance <= FARTHEST)
-    good = good[np.argsort(distance[good[:, 0], good[:, 1]], kind="stable")]
-    start = a["points"][good[:, 0]].astype(np.float64) / STEPS
-    end = b["points"][nearest[good[:, 0], good[:, 1]]].astype(np.float64) / STEPS
+    distances = hamming_table(words(bits), words(b["bits"][:n]))
+    nearest, distance = distances.argmin(axis=1), distances.min(axis=1)
+    good = np.flatnonzero(distance <= FARTHEST)
+    good = good[np.argsort(distance[good], kind="stable")]
+    start = a["points"][good].astype(np.float64) / STEPS
+    end = b["points"][nearest[good]].astype(np.float64) / STEPS
     if mirror:
         start[:, 0] = float(a["shape"][0]) - 1.0 - start[:, 0]
         start[:, 3] = 180.0 - start[:, 3]

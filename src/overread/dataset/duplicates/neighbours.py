@@ -24,6 +24,19 @@ def hamming(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.uint16]:
     return count
 
 
+def hamming_table(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.uint16]:
+    """(m, n) differing bits between each row of `a` (m, words) and each of `b` (n, words)."""
+    count = np.zeros((len(a), len(b)), np.uint16)
+    for one, other in zip(a.T, b.T, strict=True):
+        count += np.bitwise_count(one[:, None] ^ other)
+    return count
+
+
+def words(bits: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Packed bits (n, 32) as (n, 4) words."""
+    return np.ascontiguousarray(bits).view(np.uint64)
+
+
 def near_pairs(
     bits: NDArray[np.uint8], *, tables: int, window: int, limit: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]]:
@@ -34,23 +47,23 @@ def near_pairs(
     """
     if len(bits) < 2:
         return
-    words = np.ascontiguousarray(bits).view(np.uint64)
+    rows = words(bits)
     step = bits.shape[1] / tables
     for table in range(tables):
         order = _sorted_from(bits, int(table * step))
         for start in range(0, len(order), CHUNK):
-            yield from _near_in(order[start : start + CHUNK + window], words, window, limit)
+            yield from _near_in(order[start : start + CHUNK + window], rows, window, limit)
 
 
 def _near_in(
-    order: NDArray[np.int64], words: NDArray[np.uint64], window: int, limit: int
+    order: NDArray[np.int64], rows: NDArray[np.uint64], window: int, limit: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]]:
     """Near pairs of which the first is among the first CHUNK rows of `order`.
 
     Rows are fetched once, in sorted order: fetching them for each comparison from all over the
     memory costs more than comparing.
     """
-    block = words[order]
+    block = rows[order]
     for gap in range(1, window + 1):
         first, second = block[:-gap][:CHUNK], block[gap:][:CHUNK]
         distance = hamming(first, second)

@@ -172,21 +172,20 @@ def _agreement(
     stack: NDArray[np.float32], sigmas: tuple[float, float], window: int, cv2: Any
 ) -> float:
     """Mean local correlation of band-passed pictures over where both show something."""
-    weight = cv2.extractChannel(stack, 2)
-    inside = weight > 0
+    *pictures, weight = cv2.split(stack)
 
     def blurred(sigma: float) -> list[NDArray[np.float32]]:
         # Normalised, so that the fill outside the overlap does not leak in.
-        *pictures, share = cv2.split(cv2.GaussianBlur(stack, (0, 0), sigma))
+        share = cv2.GaussianBlur(weight, (0, 0), sigma)
         even = weight / np.maximum(share, 1e-3)
-        return [picture * even for picture in pictures]
+        return [cv2.GaussianBlur(picture, (0, 0), sigma) * even for picture in pictures]
 
     x, y = (low - high for low, high in zip(*map(blurred, sigmas), strict=True))
-    products = cv2.merge([x * y, x * x, y * y, weight])
-    xy, xx, yy, filled = cv2.split(
-        cv2.boxFilter(products, -1, (window, window), borderType=cv2.BORDER_CONSTANT)
+    xy, xx, yy, filled = (
+        cv2.boxFilter(values, -1, (window, window), borderType=cv2.BORDER_CONSTANT)
+        for values in (x * y, x * x, y * y, weight)
     )
-    inside &= filled > 0.4
+    inside = (weight > 0) & (filled > 0.4)
     xy, xx, yy = xy[inside], np.maximum(xx[inside], 0), np.maximum(yy[inside], 0)
     if not len(xy):
         return 0.0

@@ -15,7 +15,7 @@ from overread.dataset.duplicates.describe import FEATURES, RECORD, describe, mir
 from overread.dataset.duplicates.geometry import Fit, fit, inverse, plausible, square, whole
 from overread.dataset.duplicates.groups import Joined, accept, drop_weak_bridges
 from overread.dataset.duplicates.judge import LIKELY, SURE, Verdict, weigh
-from overread.dataset.duplicates.neighbours import hamming, near_pairs
+from overread.dataset.duplicates.neighbours import hamming, hamming_table, near_pairs, words
 from overread.dataset.duplicates.proof import Proof, prove
 
 EYE = np.eye(2, 3)
@@ -127,8 +127,15 @@ def test_hamming_agrees_with_counting_bits() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.integers(0, 256, (2, 20, 32)).astype(np.uint8)
     expected = np.unpackbits(a ^ b, axis=1).sum(axis=1)
-    words = a.view(np.uint64), b.view(np.uint64)
-    assert (hamming(*words) == expected).all()
+    assert (hamming(words(a), words(b)) == expected).all()
+
+
+def test_hamming_table_counts_every_pair_even_of_opposites() -> None:
+    a = np.random.default_rng(1).integers(0, 256, (5, 32)).astype(np.uint8)
+    b = np.concatenate([a[:3], ~a[:1]])
+    expected = np.unpackbits(a[:, None] ^ b, axis=2).sum(axis=2)
+    assert expected[0, 3] == 256
+    assert (hamming_table(words(a), words(b)) == expected).all()
 
 
 @pytest.mark.parametrize("turn", range(8))

@@ -1,14 +1,10 @@
-"""How many cores this process may really use, and keeping libraries from using more at once."""
+"""How many cores this process may really use: its affinity and its container's quota."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from threadpoolctl import threadpool_limits
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -23,17 +19,6 @@ def usable_cores(root: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) ->
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     quotas = [quota for folder in _groups(root, own) if (quota := _quota(folder)) is not None]
     return max(1, min([cores, *(math.ceil(quota) for quota in quotas)]))
-
-
-@contextmanager
-def blas_in_one_thread() -> Iterator[None]:
-    """Linear algebra without threads of its own, while our threads keep every core busy.
-
-    OpenBLAS's go on waiting awake after a product of small matrices: describing pictures in two
-    threads on two cores took twice as long with them.
-    """
-    with threadpool_limits(1, user_api="blas"):
-        yield
 
 
 def _groups(root: Path, own: Path) -> list[Path]:

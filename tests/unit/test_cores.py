@@ -1,15 +1,13 @@
-"""Cores that a container really gives, and linear algebra that leaves them to us."""
+"""Cores that a container really gives."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
 
-from overread.cores import blas_in_one_thread, usable_cores
+from overread.cores import usable_cores
 
 
 @pytest.fixture(autouse=True)
@@ -72,16 +70,3 @@ def test_version_1_quota(tmp_path: Path) -> None:
     assert cores(tmp_path, "3:memory:/x\n1:cpu:/\n", **files) == 4
     unlimited = {**files, "cpu__cpu_DOT_cfs_quota_us": "-1\n"}
     assert cores(tmp_path, "1:cpu:/\n", **unlimited) == 8
-
-
-def blas_threads() -> set[int]:
-    np.ones((2, 2)) @ np.ones((2, 2))
-    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
-
-
-def test_linear_algebra_has_one_thread_inside_and_its_own_after() -> None:
-    with threadpool_limits(3, user_api="blas"):
-        with pytest.raises(RuntimeError), blas_in_one_thread():
-            assert blas_threads() == {1}
-            raise RuntimeError
-        assert blas_threads() == {3}

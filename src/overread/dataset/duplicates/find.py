@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from overread.cores import blas_in_one_thread, usable_cores
+from overread.cores import usable_cores
 from overread.dataset.duplicates.candidates import candidates
 from overread.dataset.duplicates.compare import compare
 from overread.dataset.duplicates.groups import accept, drop_weak_bridges
@@ -23,6 +23,7 @@ from overread.dataset.duplicates.judge import (
     kind,
 )
 from overread.dataset.duplicates.store import Load, Store
+from overread.dataset.pool import blas_in_one_thread
 from overread.errors import ConfigError
 
 Transform = tuple[tuple[float, float, float], tuple[float, float, float]]

@@ -14,7 +14,10 @@ Each carries one line: where, what is wrong (with the value), and what to do nex
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # codes that terminals show as colours
 
 
 class OverreadError(Exception):
@@ -65,3 +68,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     near = difflib.get_close_matches(word, choices, n=1)
     return f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(choices)}."
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """The first line that says something, without codes for terminals, of `most` characters."""
+    lines = COLOURS.sub("", text).strip().splitlines() or [""]
+    return "".join(c if c.isprintable() else " " for c in lines[0])[:most].strip()

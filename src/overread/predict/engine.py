@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.errors import BundleError, ConfigError
+from overread.errors import BundleError, ConfigError, one_line
 
 Engine = Literal["onnxruntime", "openvino"]
 Choice = Literal["auto", "onnxruntime", "openvino"]
@@ -50,7 +50,7 @@ def open_graph(onnx: bytes | Path, outputs: Sequence[str], engine: Engine, threa
 def unloadable(error: Exception, engine: Engine) -> BundleError:
     """The refusal of a graph, with what to try."""
     return BundleError(
-        f"model.onnx cannot be loaded ({first_line(error)})",
+        f"model.onnx cannot be loaded ({one_line(str(error), 300)})",
         hint=f"{engine} is {engine_version(engine)}: try a newer one.",
     )
 
@@ -137,8 +137,3 @@ def fastest(timed: Mapping[Engine, Callable[[], object]]) -> Engine:
     first = next(iter(timed))
     quickest = min(best, key=lambda engine: best[engine])
     return quickest if best[quickest] * MARGIN < best[first] else first
-
-
-def first_line(error: Exception) -> str:
-    """What went wrong, on one line that can stand in a message."""
-    return str(error).strip().split("\n")[0][:300]

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from overread.errors import ConfigError, DataError
+from overread.errors import ConfigError, DataError, one_line
 from overread.files import atomic_path
 from overread.predict.prediction import Prediction
 from overread.predict.table import FIXED, MODEL, PredictionFile
@@ -89,7 +89,7 @@ class ParquetFile:
                 yield from file.iter_batches(ROWS, columns=columns)
         except (self._arrow.ArrowException, OSError) as error:
             raise DataError(
-                f"is no whole Parquet file ({str(error).splitlines()[0][:200]})",
+                f"is no whole Parquet file ({one_line(str(error))})",
                 where=self.path,
                 hint="Give another --out, or move it away.",
             ) from error

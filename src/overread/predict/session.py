@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from overread.bundle.format import Tensors
 from overread.cores import usable_cores
-from overread.errors import BundleError
-from overread.predict.engine import Engine, Opened, Outputs, first_line, open_graph, unloadable
+from overread.errors import BundleError, one_line
+from overread.predict.engine import Engine, Opened, Outputs, open_graph, unloadable
 from overread.predict.prune import output_names, without_outputs
 
 
@@ -56,7 +56,7 @@ class Session:
         try:
             return opened.run(np.ascontiguousarray(images), wanted)
         except Exception as error:
-            raise BundleError(f"model.onnx failed to run ({first_line(error)})") from error
+            raise BundleError(f"model.onnx failed to run ({one_line(str(error), 300)})") from error
 
     @property
     def output_sets(self) -> list[tuple[str, ...]]:

@@ -13,8 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx, nn
 
-from overread.errors import ConfigError
-from overread.train.torch_errors import one_line
+from overread.errors import ConfigError, one_line
 
 aten = torch.ops.aten
 # Data that a reader would unpickle, and so could run as code (torch.export.pt2_archive).

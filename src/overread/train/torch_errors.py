@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from overread.errors import COLOURS, one_line
+
 _OPERATION = re.compile(r"op='([\w.]+)'")
-_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def first_cause(error: BaseException) -> str:
@@ -15,14 +16,8 @@ def first_cause(error: BaseException) -> str:
     """
     while error.__cause__ is not None:
         error = error.__cause__
-    text = _COLOURS.sub("", str(error))
+    text = COLOURS.sub("", str(error))
     operation = _OPERATION.search(text)
     if operation:
         return f"ONNX has no counterpart of the operation '{operation[1]}'"
     return one_line(text) or type(error).__name__
-
-
-def one_line(text: str) -> str:
-    """The first line that says something, without codes for terminals, cut at 200 characters."""
-    lines = _COLOURS.sub("", text).strip().splitlines() or [""]
-    return "".join(c if c.isprintable() else " " for c in lines[0])[:200].strip()

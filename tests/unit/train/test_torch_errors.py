@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from overread.errors import BundleError
+from overread.errors import BundleError, one_line
 from overread.evaluate.calibration import Calibration
 from overread.images.preprocess import PreprocessSpec
 from overread.train.export import export_classifier
 from overread.train.models import Classifier
 from overread.train.schema import MeanStd
-from overread.train.torch_errors import first_cause, one_line
+from overread.train.torch_errors import first_cause
 
 pytestmark = pytest.mark.torch
 

@@ -102,11 +102,10 @@ def counted(
 
 def measured(name: str, data: Path, work: Path) -> dict[str, Any]:
     """Ours on one set: counts, the wrong links by name, which alterations are left over."""
-    part = SETS[name](data)
+    part, cache = SETS[name](data), work / "cache" / name
+    shutil.rmtree(cache, ignore_errors=True)  # what is measured holds describing and comparing
     started, cpu = time.monotonic(), time.process_time()
-    found = find_copies(
-        part.load, len(part), keys=part.keys, cache=work / "cache", workers=2, show=True
-    )
+    found = find_copies(part.load, len(part), keys=part.keys, cache=cache, workers=2, show=True)
     seconds = {"wall_s": time.monotonic() - started, "cpu_s": time.process_time() - cpu}
     links = [(pair.a, pair.b) for pair in found]
     document = {"images": len(part), "groups": len(set(part.groups)), **seconds}
@@ -271,7 +270,7 @@ def main() -> None:
         elif kind == "scale":
             result = scale(int(argument))
         elif kind == "alike":
-            cache = options.work / "cache"
+            cache = options.work / "cache" / "kermany"
             result = scale(int(argument), partial(look_alike_store, data=options.data, cache=cache))
         elif kind == "audit":
             result = audited(int(argument), options.data)

@@ -73,7 +73,7 @@ def describe(spec: PreprocessSpec) -> tuple[str, ...]:
     if spec.resize == "squash":
         resize = [SQUASH.format(**size)]
     else:
-        side = spec.resize_to or max(spec.height, spec.width)
+        side, _ = spec.resized(1, 1)
         resize = [STRIP, SHORTER.format(side=side), CROP.format(**size)]
     kernel = KERNELS.get(spec.interpolation)
     how = RESAMPLE.format(name=spec.interpolation, kernel=kernel) if kernel else NEAREST

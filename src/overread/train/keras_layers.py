@@ -257,12 +257,11 @@ LAYERS: dict[str, Builder] = {
 
 
 def map_layer(layer: KerasLayer, flow: Flow) -> Mapped:
-    """The torch modules of one layer, filled, and what they give.
+    """The torch modules of one layer that `read_keras` gave, filled, and what they give.
 
     Raises:
         ConfigError: naming the layer, where it or one of its settings has no counterpart here.
     """
-    check_settings(layer)
     build = LAYERS.get(layer.kind)
     if build is None:
         raise cannot(layer, "it may only stand first")
@@ -278,7 +277,9 @@ def _activation(layer: KerasLayer, flow: Flow) -> list[nn.Module]:
     if isinstance(named, dict):
         kind, config = named["class_name"], named["config"]
         if kind in ACTIVATION_LAYERS and isinstance(config, dict):
-            return map_layer(KerasLayer(kind, layer.name, config), flow)[0]
+            within = KerasLayer(kind, layer.name, config)
+            check_settings(within)
+            return map_layer(within, flow)[0]
         own = named.get("registered_name") not in {None, "function"}
         named = config if isinstance(config, str) and not own else kind
     if named == "linear":

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import overread
+from keras_process import made_by_keras
 from overread.cli.main import app
 from overread.errors import ConfigError
 from overread.train.importing import import_model
@@ -25,7 +23,6 @@ from overread.train.keras_network import keras_classifier
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
 
-# Real Keras, in a process of its own: its backend is chosen when it is first imported.
 MAKE = """
 import sys
 import keras
@@ -120,16 +117,7 @@ PIXELS = {"monkeypox-cnn": None, "odd": None}  # the others were shown 0..1
 
 @pytest.fixture(scope="module")
 def keras_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("h5py")
-    folder = tmp_path_factory.mktemp("keras")
-    environment = os.environ | {"KERAS_BACKEND": "torch", "KERAS_HOME": str(folder / "home")}
-    done = subprocess.run(
-        [sys.executable, "-c", MAKE, str(folder)], env=environment, capture_output=True, text=True
-    )
-    if "No module named 'keras'" in done.stderr:
-        pytest.skip("Keras is not installed")
-    assert done.returncode == 0, done.stderr
-    return folder
+    return made_by_keras(tmp_path_factory.mktemp("keras"), "-c", MAKE)
 
 
 def names(count: int) -> list[str]:

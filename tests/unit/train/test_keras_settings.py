@@ -6,9 +6,6 @@ Small models of one layer under test ("probe") each, over many of its settings, 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,27 +15,18 @@ import numpy as np
 import pytest
 import torch
 
+from keras_process import made_by_keras
 from overread.errors import ConfigError
 from overread.train.keras_network import keras_classifier
 from overread.train.keras_settings import SETTINGS, TRAINING_ONLY, KerasLayer, check_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
-# Makes the models, in a process of its own: Keras chooses its backend when first imported.
 MAKE = Path(__file__).parent / "make_keras_models.py"
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("h5py")
-    folder = tmp_path_factory.mktemp("keras")
-    environment = os.environ | {"KERAS_BACKEND": "torch", "KERAS_HOME": str(folder / "home")}
-    done = subprocess.run(
-        [sys.executable, str(MAKE), str(folder)], env=environment, capture_output=True, text=True
-    )
-    if "No module named 'keras'" in done.stderr:
-        pytest.skip("Keras is not installed")
-    assert done.returncode == 0, done.stderr
-    return folder
+    return made_by_keras(tmp_path_factory.mktemp("keras"), str(MAKE))
 
 
 def answers(path: Path, images: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 
-from overread.evaluate.estimates import Sample, estimate
-from overread.evaluate.resample import group_rows
+from overread.evaluation.estimates import Sample, estimate
+from overread.stats.resample import group_rows
 
 SIZES = ((1_000, 2), (10_000, 2), (10_000, 4), (10_000, 14))
 RESAMPLES = 2_000

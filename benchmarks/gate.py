@@ -20,11 +20,11 @@ import numpy as np
 from benchmarks.realdata import add_data_option, photographs
 from numpy.typing import NDArray
 
-from overread.dataset.manifest import read_manifest
-from overread.evaluate.intervals import Estimate, bounded, proportion
+from overread.assess.ood_fit import separation
+from overread.documents.manifest import read_manifest
 from overread.files import write_text
-from overread.predict.ood_fit import auroc
 from overread.predict.predictor import Predictor, load
+from overread.stats.intervals import Estimate, bounded, proportion
 
 HERE = Path(__file__).resolve().parent
 KINDS = ("photos", "dermoscopy", "histology", "brain_mri", "fundus", "mammogram")
@@ -126,11 +126,11 @@ def area(own: Answers, foreign: Answers) -> str:
 
     def once() -> float:
         rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
-        return auroc(inside[rows], rng.choice(outside, len(outside)))
+        return separation(inside[rows], rng.choice(outside, len(outside)))
 
     fewest = min(len(members), len(outside))
     drawn = np.array([once() for _ in range(RESAMPLES)])
-    return stated(bounded(auroc(inside, outside), drawn, groups=fewest, most=fewest))
+    return stated(bounded(separation(inside, outside), drawn, groups=fewest, most=fewest))
 
 
 def stated(found: Estimate) -> str:

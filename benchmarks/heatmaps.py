@@ -28,14 +28,14 @@ from torch import Tensor
 from overread.bundle.format import Tensors
 from overread.bundle.read import read_bundle
 from overread.cores import usable_cores
-from overread.evaluate.calibration import Calibration
+from overread.evaluation.calibration import Calibration
+from overread.export.to_onnx import export_classifier
 from overread.files import read_json, write_json, write_text
 from overread.images.preprocess import PreprocessSpec, load_preprocessed
+from overread.networks.classifier import Classifier, build_classifier
 from overread.predict.session import Session
-from overread.train.export import export_classifier
-from overread.train.fit import load_best
-from overread.train.models import Classifier, build_classifier
-from overread.train.recipe import load_recipe, with_overrides
+from overread.recipe.load import load_recipe, with_overrides
+from overread.training.fit import load_best
 
 HERE = Path(__file__).resolve().parent
 SIDE, BATCH, AIM = 224, 10, 1e-3

@@ -29,6 +29,8 @@ import torch
 from benchmarks.inference_page import page
 from PIL import Image
 
+from overread.assess.ood_fit import Outliers, Views, fit_gate
+from overread.assess.outliers import synthetic_outliers
 from overread.bundle.format import (
     BundleInfo,
     Calibration,
@@ -42,24 +44,22 @@ from overread.bundle.format import (
 from overread.bundle.read import read_bundle
 from overread.bundle.write import write_bundle
 from overread.cores import usable_cores
-from overread.evaluate.calibration import Calibration as Fitted
+from overread.evaluation.calibration import Calibration as Fitted
+from overread.export.attempts import Precision
+from overread.export.golden import drawn, golden_inputs
+from overread.export.onnx_graph import with_half_weights
+from overread.export.quantise import Quantiser
+from overread.export.to_onnx import export_classifier
 from overread.images.decode import read_image
 from overread.images.preprocess import PreprocessSpec
-from overread.predict.ood_fit import Outliers, Views, fit_gate
-from overread.predict.outliers import synthetic_outliers
+from overread.networks.classifier import Classifier, blank_classifier
+from overread.networks.inference import predict_features
 from overread.predict.pixels import describe_pixels
 from overread.predict.predictor import load
 from overread.predict.prune import output_names, without_outputs
 from overread.predict.session import Session
-from overread.train.attempts import Precision
-from overread.train.export import export_classifier
-from overread.train.golden import drawn, golden_inputs
-from overread.train.infer import predict_features
-from overread.train.models import Classifier, blank_classifier
-from overread.train.onnx_graph import with_half_weights
-from overread.train.quantise import Quantiser
-from overread.train.recipe import load_recipe, with_overrides
-from overread.train.reexport import reexport
+from overread.recipe.load import load_recipe, with_overrides
+from overread.workflows.convert import reexport
 
 SIDE, BATCH, FILES = 224, 16, 96
 RAW_BATCHES = (4, 8, 16)

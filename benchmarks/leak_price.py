@@ -27,15 +27,15 @@ import numpy as np
 from benchmarks.realdata import add_data_option
 from scipy.stats import t as student_t
 
-from overread.dataset.audit import audit
-from overread.dataset.manifest import AUDIT_FILE, read_manifest, write_manifest
-from overread.dataset.split import split
+from overread.dataset.audit.audit import audit
+from overread.dataset.split.split import split
+from overread.documents.manifest import AUDIT_FILE, read_manifest, write_manifest
 from overread.files import read_json, write_csv, write_json, write_text
-from overread.train.data import load_part
-from overread.train.fit import fit, load_best
-from overread.train.infer import predict_logits
-from overread.train.planning import plan_run
-from overread.train.recipe import load_recipe, with_overrides
+from overread.networks.inference import predict_logits
+from overread.recipe.load import load_recipe, with_overrides
+from overread.training.data import load_part
+from overread.training.fit import fit, load_best
+from overread.training.planning import plan_run
 
 HERE = Path(__file__).resolve().parent
 FOLDER = "msld/Fold1/Train"

@@ -22,12 +22,12 @@ from typing import Any
 
 from benchmarks.realdata import add_data_option
 
-from overread.dataset.audit import audit
-from overread.dataset.split import split
+from overread.dataset.audit.audit import audit
+from overread.dataset.split.split import split
 from overread.errors import OverreadError
 from overread.files import read_json, sha256_file, write_json, write_text
-from overread.train.pipeline import is_finished, train
-from overread.train.recipe import load_recipe
+from overread.recipe.load import load_recipe
+from overread.workflows.train import is_finished, train
 
 HERE = Path(__file__).resolve().parent
 SPLIT_FILES = ("manifest.csv", "audit.json", "certificate.json")

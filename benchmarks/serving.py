@@ -48,12 +48,12 @@ def make_model(work: Path) -> Path:
 
     from overread.bundle.format import BundleInfo
     from overread.bundle.write import write_bundle
-    from overread.evaluate.calibration import Calibration
+    from overread.evaluation.calibration import Calibration
+    from overread.export.to_onnx import export_classifier
     from overread.images.preprocess import PreprocessSpec
+    from overread.networks.classifier import build_classifier
     from overread.predict.session import Session
-    from overread.train.export import export_classifier
-    from overread.train.models import build_classifier
-    from overread.train.recipe import load_recipe
+    from overread.recipe.load import load_recipe
 
     torch.manual_seed(0)
     network = build_classifier(load_recipe("covid-efficientnet"), 4, from_scratch=True).eval()

@@ -21,13 +21,15 @@ from typing import Any
 import numpy as np
 from benchmarks.shortcuts_page import page
 
+from overread.assess.labelled import predict_records
+from overread.assess.shortcut_tests import try_shortcuts
 from overread.bundle.format import BundleInfo, Tensors
 from overread.bundle.write import bundle_bytes
-from overread.dataset.manifest import ImageRecord, read_manifest
-from overread.dataset.source import image_bytes
-from overread.evaluate.calibration import Calibration
-from overread.evaluate.predictions import write_predictions
-from overread.evaluate.recompute import recompute
+from overread.dataset.read.source import image_bytes
+from overread.documents.manifest import ImageRecord, read_manifest
+from overread.documents.predictions import write_predictions
+from overread.evaluation.calibration import Calibration
+from overread.evaluation.recompute import recompute
 from overread.files import (
     read_csv,
     read_json,
@@ -41,9 +43,7 @@ from overread.images.preprocess import PreprocessSpec, load_preprocessed
 from overread.phantom.dataset import CLASSES, make_scans, png_bytes
 from overread.phantom.dataset import SIZE as FULL_SIZE
 from overread.phantom.faults import FAULTS
-from overread.predict.battery import try_shortcuts
 from overread.predict.heatmap import fit_scale
-from overread.predict.labelled import predict_records
 from overread.predict.predictor import load
 from overread.predict.session import Session
 
@@ -137,7 +137,7 @@ def product(
     threads: int = 1,
 ) -> dict[str, Any]:
     """The same of what `overread train` plans by itself, on phantom data without masks."""
-    from overread.train.pipeline import train
+    from overread.workflows.train import train
 
     labels, run = folder / "data" / "labels.csv", folder / "run"
     records = _draw(labels.parent, seed, faults, size)
@@ -224,8 +224,8 @@ def _trained(
     import torch
     from torch import nn
 
-    from overread.train.models import Classifier
-    from overread.train.schema import NORMALISE
+    from overread.networks.classifier import Classifier
+    from overread.recipe.schema import NORMALISE
 
     torch.manual_seed(seed)
     layers: list[nn.Module] = []
@@ -265,7 +265,7 @@ def _trained(
 def _bundle(
     root: Path, records: Sequence[ImageRecord], network: Any, classes: Sequence[str]
 ) -> bytes:
-    from overread.train.export import export_classifier
+    from overread.export.to_onnx import export_classifier
 
     calibration = Calibration("identity", (1.0,) * len(classes), (0.0,) * len(classes))
     onnx = export_classifier(network, SPEC, calibration)

@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from overread.dataset.manifest import read_manifest
-from overread.dataset.source import image_bytes
+from overread.dataset.read.source import image_bytes
+from overread.documents.manifest import read_manifest
+from overread.documents.predictions import read_predictions
 from overread.errors import DataError, OverreadError
-from overread.evaluate.predictions import read_predictions
 from overread.files import write_bytes
 from overread.serve.app import create_app
 from overread.serve.run import Server, listen

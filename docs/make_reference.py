@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from overread.cli.main import COMMANDS, app
-from overread.train.recipe import list_recipes
+from overread.recipe.load import list_recipes
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 
@@ -60,7 +60,7 @@ def recipes_page() -> str:
         "# Recipes",
         "",
         "Made from the recipe files by `make docs`. A recipe is one YAML file in",
-        "`src/overread/train/recipes`; `--recipe FILE` takes one of your own, and `--set` changes",
+        "`src/overread/recipe/recipes`; `--recipe FILE` takes one of your own, and `--set` changes",
         "a setting. Parameter counts are those at the published input size and number of classes;",
         "a test builds each network and counts.",
     ]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from overread.evaluate.predictions import read_predictions
-from overread.evaluate.summary import evaluate_table
+from overread.documents.predictions import read_predictions
+from overread.evaluation.summary import evaluate_table
 
 
 def main(table: str) -> None:

@@ -61,7 +61,7 @@ def postgres() -> Iterator[Server]:
 @pytest.fixture
 def fewer_odd_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """An export is compared on 100 pictures, not 1,000: for tests of what lies around that."""
-    parity = pytest.importorskip("overread.train.parity", reason="compares with torch")
+    parity = pytest.importorskip("overread.export.parity", reason="compares with torch")
     monkeypatch.setattr(parity.odd_images, "__defaults__", (100, 0))
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from overread.serve.cases.drift import Drift, find_drift
-from overread.serve.cases.records import Case, Feedback
+from overread.serve.case_log.drift import Drift, find_drift
+from overread.serve.case_log.records import Case, Feedback
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)  # a Monday
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from overread.files import read_csv
-from overread.train.record import COLUMNS, TRAINING_FILE
+from overread.training.record import COLUMNS, TRAINING_FILE
 
 
 def read_history(run: Path) -> list[dict[str, float]]:

@@ -12,21 +12,30 @@ Nothing heavy is imported until it is used.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 __all__ = ["audit", "compare", "evaluate", "load", "split", "train", "verify"]
 
-# Where each name lives; one that names only a package is a package that can be called.
+if TYPE_CHECKING:
+    from overread.assess.external import evaluate
+    from overread.dataset.audit.audit import audit
+    from overread.dataset.split.split import split
+    from overread.evaluation.compare import compare
+    from overread.predict.predictor import load
+    from overread.report.verify import verify_run as verify
+    from overread.workflows.train import train
+
+# Where each public name is defined, imported when it is first used.
 _HOME = {
-    "audit": "overread.dataset.audit:audit",
-    "compare": "overread.evaluate.compare:compare",
-    "evaluate": "overread.evaluate",
+    "audit": "overread.dataset.audit.audit:audit",
+    "compare": "overread.evaluation.compare:compare",
+    "evaluate": "overread.assess.external:evaluate",
     "load": "overread.predict.predictor:load",
-    "split": "overread.dataset.split:split",
-    "train": "overread.train",
-    "verify": "overread.evaluate.verify:verify_run",
+    "split": "overread.dataset.split.split:split",
+    "train": "overread.workflows.train:train",
+    "verify": "overread.report.verify:verify_run",
 }
 
 
@@ -34,8 +43,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'overread' has no attribute '{name}'")
     home, _, function = _HOME[name].partition(":")
-    module = importlib.import_module(home)
-    return getattr(module, function) if function else module
+    return getattr(importlib.import_module(home), function)
 
 
 def __dir__() -> list[str]:

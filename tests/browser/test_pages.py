@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from overread.evaluate.prevalence import ppv_npv
-from overread.evaluate.report import write_report
+from overread.evaluation.prevalence import ppv_npv
 from overread.files import read_json
+from overread.report.page import write_report
 
 pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -43,7 +43,7 @@ def browser() -> str:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source = Path(__file__).parent.parent / "unit/evaluate/conftest.py"
+    source = Path(__file__).parent.parent / "run_folder.py"
     spec = importlib.util.spec_from_file_location("sample_runs", source)
     assert spec and spec.loader
     samples = importlib.util.module_from_spec(spec)

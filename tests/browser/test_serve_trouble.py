@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from overread.serve.cases.log import open_case_log
-from overread.serve.keys import Keys
+from overread.serve.case_log.keys import Keys
+from overread.serve.case_log.log import open_case_log
 from page_models import pixels
 from serving import Running
 from tiny_bundle import png

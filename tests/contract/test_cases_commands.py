@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from overread.cli.main import app
-from overread.serve.cases.log import CaseLog, NewCase, open_case_log
-from overread.serve.keys import Keys, owner
+from overread.serve.case_log.keys import Keys, owner
+from overread.serve.case_log.log import CaseLog, NewCase, open_case_log
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 Run = Callable[..., Result]

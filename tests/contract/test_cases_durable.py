@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 
 from overread.errors import CaseLogError
-from overread.serve.cases import database
-from overread.serve.cases.log import CaseLog, NewCase, open_case_log
-from overread.serve.keys import Keys
+from overread.serve.case_log import database
+from overread.serve.case_log.keys import Keys
+from overread.serve.case_log.log import CaseLog, NewCase, open_case_log
 from postgres_server import Server
 
 AT_ONCE = 3  # cases a transaction
 WRITER = f"""
 import sys
-from overread.serve.cases.log import NewCase, open_case_log
+from overread.serve.case_log.log import NewCase, open_case_log
 log = open_case_log(sys.argv[1])
 case = NewCase("m", "1", "a", "b", "answer", "x", 0.5, {{"x": 0.5}}, "sure", {{}}, 0.1, sys.argv[3])
 for _ in range(int(sys.argv[2])):
@@ -114,7 +114,7 @@ def test_a_writer_killed_in_the_middle_loses_nothing_it_had_returned(
 def test_a_writer_that_fails_half_way_leaves_nothing(log: CaseLog) -> None:
     from sqlalchemy.exc import IntegrityError
 
-    from overread.serve.cases.tables import CASES
+    from overread.serve.case_log.tables import CASES
 
     log.add([CASE] * AT_ONCE)
     (first,) = log.page(limit=1).cases
@@ -193,7 +193,7 @@ def test_a_full_disk_is_an_error_and_changes_nothing(tmp_path: Path) -> None:
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from overread.errors import CaseLogError
-from overread.serve.cases.log import NewCase, open_case_log
+from overread.serve.case_log.log import NewCase, open_case_log
 log = open_case_log({str(tmp_path / "cases.db")!r})
 case = NewCase("m", "1", "a", "b", "answer", "x" * 900, 0.5, {{}}, "sure", {{}}, 0.1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

@@ -12,12 +12,17 @@ from torch import nn
 from typer.testing import CliRunner
 
 from overread.cli.main import app
-from overread.train.adjoint import check_head
-from overread.train.gradcam import autograd_cam, cam_module, cam_of_maps
-from overread.train.models import Classifier, blank_classifier, build_classifier, count_parameters
-from overread.train.recipe import list_recipes, load_recipe, recipe_names, with_overrides
-from overread.train.schema import AutoModel, Recipe
-from overread.train.start import resolve_start
+from overread.export.gradcam import autograd_cam, cam_module, cam_of_maps
+from overread.export.head_gradient import check_head
+from overread.networks.classifier import (
+    Classifier,
+    blank_classifier,
+    build_classifier,
+    count_parameters,
+)
+from overread.networks.start import resolve_start
+from overread.recipe.load import list_recipes, load_recipe, recipe_names, with_overrides
+from overread.recipe.schema import AutoModel, Recipe
 
 pytestmark = pytest.mark.torch
 
@@ -139,7 +144,7 @@ def test_every_recipe_starts_from_scratch_and_is_built_again_from_its_settled_fo
 
 
 def test_autos_candidates_are_all_allowed() -> None:
-    from overread.train.networks import check_timm_name
+    from overread.networks.families import check_timm_name
 
     model = load_recipe("auto").model
     assert isinstance(model, AutoModel)

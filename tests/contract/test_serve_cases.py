@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from overread.files import sha256_bytes
-from overread.serve.cases.log import open_case_log
+from overread.serve.case_log.log import open_case_log
 from serving import running
 from tiny_bundle import CLASSES, picture, png, write_tiny
 

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from overread.cli.main import app
 from overread.client import Client, ServerRefused
 from overread.errors import ConfigError, DataError, OverreadError
-from overread.serve.cases.log import open_case_log
-from overread.serve.keys import Keys
+from overread.serve.case_log.keys import Keys
+from overread.serve.case_log.log import open_case_log
 from serving import Running, running
 from tiny_bundle import picture, png, write_tiny
 

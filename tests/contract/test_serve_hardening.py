@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 
 from overread.predict.predictor import Predictor, load
-from overread.serve import guard, run
-from overread.serve.keys import Keys
+from overread.serve import run
+from overread.serve.case_log.keys import Keys
+from overread.serve.http import guard
 from serving import running
 from tiny_bundle import picture, png, write_tiny
 
@@ -351,7 +352,7 @@ def test_forwarded_headers_count_only_from_the_proxy_that_is_trusted(model: Path
 
 
 def test_with_a_key_in_the_log_everybody_needs_one(model: Path, tmp_path: Path) -> None:
-    from overread.serve.cases.log import open_case_log
+    from overread.serve.case_log.log import open_case_log
 
     url = f"sqlite:///{tmp_path / 'cases.sqlite'}"
     log = open_case_log(url)

@@ -22,21 +22,21 @@ import torch
 
 import overread
 from overread.bundle.read import read_bundle
-from overread.dataset.manifest import read_manifest
-from overread.dataset.source import image_bytes
+from overread.dataset.read.source import image_bytes
+from overread.documents.manifest import read_manifest
+from overread.documents.predictions import read_predictions
 from overread.errors import DataError, LeakError
-from overread.evaluate.predictions import read_predictions
-from overread.evaluate.verify import verify_run
+from overread.export.gradcam import autograd_cam
 from overread.images.preprocess import load_preprocessed
+from overread.networks.inference import predict_logits
 from overread.phantom.dataset import write_phantom
 from overread.predict.predictor import load
 from overread.predict.session import Session
-from overread.train.finish import build
-from overread.train.fit import load_best
-from overread.train.gradcam import autograd_cam
-from overread.train.infer import predict_logits
-from overread.train.pipeline import is_finished, train
-from overread.train.plan import read_plan
+from overread.report.verify import verify_run
+from overread.training.fit import load_best
+from overread.training.plan import read_plan
+from overread.workflows.finish import build
+from overread.workflows.train import is_finished, train
 
 pytestmark = pytest.mark.slow
 
@@ -203,8 +203,8 @@ def test_the_bundle_holds_no_patients_picture(run: Path) -> None:
 
 def test_thresholds_do_not_depend_on_the_test_part(run: Path) -> None:
     """Every limit in the bundle can be had again from training and validation images alone."""
-    from overread.train.decisions import settle
-    from overread.train.finish import _part
+    from overread.export.decision_policy import settle
+    from overread.workflows.finish import _part
 
     plan, manifest = read_plan(run), read_manifest(run)
     without_test = manifest.with_records(tuple(r for r in manifest.records if r.split != "test"))

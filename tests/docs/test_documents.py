@@ -111,7 +111,7 @@ def test_the_reference_is_in_step_with_the_program() -> None:
 
 
 def test_the_files_page_names_every_column_of_the_tables() -> None:
-    from overread.dataset.manifest import COLUMNS
+    from overread.documents.manifest import COLUMNS
 
     page = (PROJECT / "docs/reference/files.md").read_text("utf-8")
     assert ", ".join(COLUMNS) in page.replace("\n", " ")

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from overread.dataset.folds import fold_split
 from overread.dataset.groups import group_records
-from overread.dataset.manifest import ImageRecord
-from overread.dataset.parts import SplitOptions, divide_records
+from overread.dataset.split.folds import fold_split
+from overread.dataset.split.parts import SplitOptions, divide_records
+from overread.documents.manifest import ImageRecord
 from overread.errors import DataError
 
 Rows = list[tuple[str, str, str]]

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from overread.assess.ood_fit import Outliers, Views, fit_gate, separation
+from overread.assess.outliers import synthetic_outliers
 from overread.images.preprocess import PreprocessSpec, load_preprocessed
-from overread.predict.ood_fit import Outliers, Views, auroc, fit_gate
-from overread.predict.outliers import synthetic_outliers
 from overread.predict.pixels import describe_pixels
 
 pytestmark = pytest.mark.realdata
@@ -55,5 +55,5 @@ def test_foreign_images_are_told_from_held_out_ones(realdata: Path, folder: str)
     for kind in KINDS:
         files = sorted((realdata / "ood" / kind).iterdir())[:30]
         strange = gate.score({}, load(realdata, [str(f.relative_to(realdata)) for f in files]))
-        assert auroc(inside, strange) >= 0.95, kind
+        assert separation(inside, strange) >= 0.95, kind
         assert (strange > about.threshold).mean() >= 0.85, kind

@@ -13,13 +13,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from overread.bundle.format import Tensors  # noqa: E402
-from overread.evaluate.calibration import Calibration  # noqa: E402
+from overread.evaluation.calibration import Calibration  # noqa: E402
+from overread.export.gradcam import autograd_cam  # noqa: E402
+from overread.export.to_onnx import export_classifier  # noqa: E402
 from overread.images.preprocess import PreprocessSpec, load_preprocessed  # noqa: E402
+from overread.networks.classifier import Classifier, blank_classifier  # noqa: E402
 from overread.predict.session import Session  # noqa: E402
-from overread.train.export import export_classifier  # noqa: E402
-from overread.train.gradcam import autograd_cam  # noqa: E402
-from overread.train.models import Classifier, blank_classifier  # noqa: E402
-from overread.train.recipe import load_recipe, with_overrides  # noqa: E402
+from overread.recipe.load import load_recipe, with_overrides  # noqa: E402
 
 pytestmark = [pytest.mark.realdata, pytest.mark.torch, pytest.mark.slow]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from overread.dataset.audit import audit
-from overread.dataset.leakage import check_certificate
-from overread.dataset.manifest import ImageRecord, Manifest, read_manifest
-from overread.dataset.scan import scan
-from overread.dataset.split import split
+from overread.dataset.audit.audit import audit
+from overread.dataset.read.scan import scan
+from overread.dataset.split.split import split
+from overread.dataset.split.verifier import check_certificate
+from overread.documents.manifest import ImageRecord, Manifest, read_manifest
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 

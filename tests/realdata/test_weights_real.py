@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from overread.images.preprocess import PreprocessSpec, load_preprocessed
-from overread.train.models import Classifier, build_classifier
-from overread.train.recipe import load_recipe, with_overrides
-from overread.train.start import resolve_start
+from overread.networks.classifier import Classifier, build_classifier
+from overread.networks.start import resolve_start
+from overread.recipe.load import load_recipe, with_overrides
 
 pytestmark = [pytest.mark.torch, pytest.mark.realdata, pytest.mark.slow]
 

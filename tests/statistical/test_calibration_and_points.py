@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from overread.evaluate.estimates import Sample, calibration_error
-from overread.evaluate.reliability import equal_bins, squared_error
-from overread.evaluate.resample import Groups
-from overread.evaluate.thresholds import expected_right
+from overread.evaluation.estimates import Sample, calibration_error
+from overread.evaluation.reliability import equal_bins, squared_error
+from overread.evaluation.thresholds import expected_right
+from overread.stats.resample import Groups
 
 pytestmark = [pytest.mark.statistical, pytest.mark.slow]
 

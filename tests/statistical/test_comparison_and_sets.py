@@ -13,9 +13,9 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import norm
 
-from overread.evaluate.compare import compare
-from overread.evaluate.conformal import conformal_quantiles, prediction_set
-from overread.evaluate.predictions import PredictionTable, decide
+from overread.documents.predictions import PredictionTable, decide
+from overread.evaluation.compare import compare
+from overread.evaluation.conformal import conformal_quantiles, prediction_set
 
 pytestmark = [pytest.mark.statistical, pytest.mark.slow]
 

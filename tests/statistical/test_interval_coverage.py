@@ -15,10 +15,10 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
-from overread.evaluate.estimates import LOSS_LIMIT, Sample, positive_mean
-from overread.evaluate.intervals import Estimate, proportion
-from overread.evaluate.limits import Limits
-from overread.evaluate.resample import Groups, group_counts
+from overread.evaluation.estimates import LOSS_LIMIT, Sample, positive_mean
+from overread.stats.effective_size import Limits
+from overread.stats.intervals import Estimate, proportion
+from overread.stats.resample import Groups, group_counts
 
 pytestmark = [pytest.mark.statistical, pytest.mark.slow]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import pydoc
 import re
 import statistics
 import subprocess
@@ -37,17 +39,60 @@ def test_importing_it_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_packages_are_called_as_functions_also_after_their_modules_are_imported() -> None:
-    code = (
-        "import overread, overread.evaluate.metrics, overread.train.recipe\n"
-        "from overread.errors import OverreadError\n"
-        "for call in (overread.train, overread.evaluate):\n"
-        "    try: call()\n"
-        "    except TypeError as error: assert 'missing' in str(error), error\n"
-        "    else: raise SystemExit('accepted no arguments')\n"
-    )
+def test_public_names_stay_functions_after_any_module_is_imported() -> None:
     pytest.importorskip("torch")
+    code = (
+        "import overread, overread.evaluation.metrics, overread.workflows.train, inspect\n"
+        "for name in overread.__all__:\n"
+        "    assert inspect.isfunction(getattr(overread, name)), name\n"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_shows_the_real_signature() -> None:
+    pytest.importorskip("torch")
+    shown = pydoc.plain(pydoc.render_doc(overread.train))
+    assert "train(" in shown and "options" in shown and "Raises:" in shown
+    for name in overread.__all__:
+        for parameter in inspect.signature(getattr(overread, name)).parameters.values():
+            assert parameter.kind is not parameter.VAR_POSITIONAL, name
+            assert parameter.kind is not parameter.VAR_KEYWORD, name
+
+
+USER = """
+import overread
+
+metrics = overread.train("images", "run")
+document = overread.audit("images", "run")
+certificate = overread.split("run")
+model = overread.load("run/model.overread")
+verdict = model.predict("new.png")
+reveal_type(overread.train)
+reveal_type(overread.audit)
+reveal_type(overread.split)
+reveal_type(overread.evaluate)
+reveal_type(overread.compare)
+reveal_type(overread.verify)
+reveal_type(overread.load)
+reveal_type(verdict.status)
+"""
+
+
+@pytest.mark.slow
+def test_a_users_program_sees_real_types(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    (tmp_path / "user.py").write_text(USER, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), "user.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    revealed = re.findall(r'Revealed type is "(.*)"', done.stdout)
+    assert len(revealed) == 8
+    assert all("def (" in one for one in revealed[:7]), revealed
+    assert not any(one == "Any" for one in revealed), revealed
 
 
 def test_modules_are_small() -> None:
@@ -86,3 +131,19 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
 def test_the_version_is_the_same_everywhere() -> None:
     text = (PROJECT / "pyproject.toml").read_text("utf-8")
     assert f'version = "{overread.__version__}"' in text
+
+
+# A package whose name a module gives as a string is an import that no import rule sees.
+def test_modules_named_in_strings_are_only_the_public_ones() -> None:
+    allowed = {Path("__init__.py"), Path("cli/main.py")}
+    dotted = re.compile(r"^overread(\.\w+)+(:\w+)?$")
+    loggers = {"overread.serve"}
+    found = [
+        f"{path.relative_to(SOURCE)}:{node.lineno} {node.value}"
+        for path in MODULES
+        if path.relative_to(SOURCE) not in allowed
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if dotted.match(node.value) and node.value not in loggers
+    ]
+    assert found == []

@@ -15,7 +15,7 @@ from overread.bundle.steps import describe
 from overread.errors import ConfigError
 
 if TYPE_CHECKING:
-    from overread.evaluate.calibration import Calibration as Fitted
+    from overread.evaluation.calibration import Calibration as Fitted
     from overread.images.preprocess import PreprocessSpec
 
 FORMAT: Literal[1] = 1

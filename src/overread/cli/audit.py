@@ -32,8 +32,8 @@ def audit(
     Writes manifest.csv, audit.json and audit.html into the run folder. Run again, it measures only
     new images.
     """
-    from overread.dataset.audit import audit as run_audit
-    from overread.dataset.fix import write_fixed
+    from overread.dataset.audit.audit import audit as run_audit
+    from overread.dataset.audit.fix import write_fixed
 
     document = run_audit(data, out, copies=copies)
     fixed = write_fixed(out, fix) if fix else None

@@ -13,9 +13,9 @@ from overread.cli.output import JsonFlag, complain, console, print_json
 from overread.errors import ConfigError
 
 if TYPE_CHECKING:
-    from overread.serve.cases.chain import Head
-    from overread.serve.cases.log import CaseLog
-    from overread.serve.cases.records import Case
+    from overread.serve.case_log.chain import Head
+    from overread.serve.case_log.log import CaseLog
+    from overread.serve.case_log.records import Case
 
 cases = typer.Typer(help="The case log of a server: list, verify, export, drift.")
 
@@ -105,7 +105,7 @@ def export(
     --labelled needs images that were kept (`overread serve --keep-images`) and clinicians' readings
     of them. The log knows no patients: images of one patient count as independent there.
     """
-    from overread.serve.cases.export import export_cases, export_labelled
+    from overread.serve.case_log.export import export_cases, export_labelled
 
     if labelled != (images is not None):
         raise ConfigError(
@@ -146,8 +146,8 @@ def drift(
     training images, and how often clinicians' readings agree.
     """
     from overread.bundle.read import read_bundle
-    from overread.serve.cases.drift import find_drift
-    from overread.serve.cases.drift_words import sentences, table, to_dict
+    from overread.serve.case_log.drift import find_drift
+    from overread.serve.case_log.drift_words import sentences, table, to_dict
 
     read = [read_bundle(path) for path in bundles or ()]
     with opened(database) as log:
@@ -167,8 +167,8 @@ def drift(
 @contextmanager
 def opened(database: str | None, *, create: bool = False) -> Iterator[CaseLog]:
     """The case log that `--database` names; it must be there unless `create`."""
-    from overread.serve.cases.database import database_url
-    from overread.serve.cases.log import open_case_log
+    from overread.serve.case_log.database import database_url
+    from overread.serve.case_log.log import open_case_log
 
     if database == "none":  # as `overread serve` takes it
         raise ConfigError(
@@ -182,7 +182,7 @@ def opened(database: str | None, *, create: bool = False) -> Iterator[CaseLog]:
 
 
 def _head(text: str) -> Head:
-    from overread.serve.cases.chain import Head
+    from overread.serve.case_log.chain import Head
 
     number, _, hash_ = text.partition(":")
     if not number.isdecimal() or len(hash_) != 64:

@@ -20,8 +20,8 @@ def compare(
 
     A folder that holds several runs (seeds, or folds) is taken as one side; its spread is shown.
     """
-    from overread.evaluate.compare import compare as compare_tables
-    from overread.evaluate.compare import read_side
+    from overread.evaluation.compare import compare as compare_tables
+    from overread.evaluation.compare import read_side
 
     sides = [read_side(run) for run in (run_a, run_b)]
     found = compare_tables(*sides, resamples=resamples)

@@ -29,13 +29,13 @@ def demo(
     it goes on; run again when finished, it only shows the result. On a terminal the page runs until
     Ctrl-C; elsewhere in the background, and ends by itself after half an hour.
     """
-    from overread.dataset.manifest import read_manifest
-    from overread.evaluate.predictions import read_predictions
+    from overread.assess.examples import write_examples
+    from overread.documents.manifest import read_manifest
+    from overread.documents.predictions import read_predictions
     from overread.phantom.dataset import RECIPE, write_phantom
     from overread.phantom.faults import USUAL_FAULTS
-    from overread.predict.examples import write_examples
     from overread.serve.background import start_page
-    from overread.train.pipeline import is_finished, train
+    from overread.workflows.train import is_finished, train
 
     drawn = out / "phantom" / "labels.csv"
     if data is None:

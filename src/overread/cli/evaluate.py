@@ -31,7 +31,7 @@ def evaluate(
     Leaves predictions.csv, metrics.json and report.html in OUT, with the drop against the model's
     own test figures.
     """
-    from overread.predict.external import evaluate as judge
+    from overread.assess.external import evaluate as judge
 
     metrics = judge(model, data, out, labels=_pairs(map_ or ()), split=split, shortcuts=shortcuts)
     if json:

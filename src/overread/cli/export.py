@@ -11,7 +11,7 @@ import typer
 from overread.cli.output import JsonFlag, console, print_json
 
 if TYPE_CHECKING:
-    from overread.train.attempts import Precision
+    from overread.export.attempts import Precision
 
 
 def export(
@@ -52,15 +52,15 @@ def export(
     if model.resolve() == out.resolve():
         raise typer.BadParameter("would replace the model", param_hint="--out")
     if openvino:
-        from overread.train.openvino_ir import export_openvino
+        from overread.export.openvino_ir import export_openvino
 
         found = export_openvino(model, out)
     elif torch:
-        from overread.train.torch_program import export_torch
+        from overread.export.torch_program import export_torch
 
         found = export_torch(model, out, run=run)
     else:
-        from overread.train.reexport import reexport
+        from overread.workflows.convert import reexport
 
         precision: Precision = "int8" if int8 else "fp16"
         found = reexport(model, out, precision, run=run, data=data, force=force)

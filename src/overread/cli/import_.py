@@ -54,7 +54,7 @@ def import_(
     probabilities are calibrated and it learns to say "I cannot tell"; without, it only answers.
     Judge it afterwards with `overread evaluate` on images that were used for neither.
     """
-    from overread.train.importing import import_model
+    from overread.workflows.import_model import import_model
 
     names = [name.strip() for name in classes.split(",")]
     found = import_model(

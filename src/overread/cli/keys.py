@@ -19,7 +19,7 @@ def add(name: Name, database: DatabaseOption = None, json: JsonFlag = False) -> 
 
     Only its hash is stored. A server that runs takes it up within seconds.
     """
-    from overread.serve.keys import Keys
+    from overread.serve.case_log.keys import Keys
 
     with opened(database, create=True) as log:
         key = Keys(log.database).add(name)
@@ -33,7 +33,7 @@ def add(name: Name, database: DatabaseOption = None, json: JsonFlag = False) -> 
 @keys.command("list")
 def list_(database: DatabaseOption = None, json: JsonFlag = False) -> None:
     """Show for whom there are keys, and since when; the keys themselves are not stored."""
-    from overread.serve.keys import Keys
+    from overread.serve.case_log.keys import Keys
 
     with opened(database) as log:
         found = Keys(log.database).list()
@@ -50,7 +50,7 @@ def list_(database: DatabaseOption = None, json: JsonFlag = False) -> None:
 @keys.command()
 def revoke(name: Name, database: DatabaseOption = None, json: JsonFlag = False) -> None:
     """End the key of NAME. A server that runs refuses it within seconds."""
-    from overread.serve.keys import Keys
+    from overread.serve.case_log.keys import Keys
 
     with opened(database) as log:
         Keys(log.database).revoke(name)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from overread.cli.output import JsonFlag, console, print_json
 
 if TYPE_CHECKING:
-    from overread.train.recipe import Recipe
+    from overread.recipe.load import Recipe
 
 
 def recipes(json: JsonFlag = False) -> None:
     """List the recipes: network, classes, input and parameter counts as published."""
-    from overread.train.recipe import list_recipes
+    from overread.recipe.load import list_recipes
 
     rows = [_row(recipe) for recipe in list_recipes()]
     if json:

@@ -15,7 +15,7 @@ def report(
     json: JsonFlag = False,
 ) -> None:
     """Recompute metrics.json from predictions.csv and write report.html; no model is needed."""
-    from overread.evaluate.refresh import refresh_report
+    from overread.report.refresh import refresh_report
 
     page, metrics = refresh_report(run)
     if json:

@@ -12,7 +12,7 @@ from overread.cli.output import JsonFlag, console, print_json
 
 
 class Policy(StrEnum):
-    """How to divide; see `overread.dataset.split.split`."""
+    """How to divide; see `overread.dataset.split.split.split`."""
 
     LEAK_PROOF = "leak-proof"
     AS_GIVEN = "as-given"
@@ -42,7 +42,7 @@ def split(
     Writes the columns split and group of manifest.csv and certificate.json, signed by a check that
     shares no code with the division. Training refuses to run without it.
     """
-    from overread.dataset.split import split as run_split
+    from overread.dataset.split.split import split as run_split
 
     document = run_split(
         run,

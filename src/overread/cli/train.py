@@ -50,7 +50,7 @@ def train(
     certificate is missing or out of date.
     """
     try:
-        from overread.train.pipeline import train as run_training
+        from overread.workflows.train import train as run_training
     except ImportError as error:
         raise ConfigError(
             f"training needs a package that is not installed ({error.name})",

@@ -21,11 +21,11 @@ def verify(
     what could not be ("unsure"); exits 1 if anything differs.
     """
     from overread.bundle.read import read_bundle
-    from overread.dataset.audit_page import redraw_audit_page
-    from overread.evaluate.documents import read_document
-    from overread.evaluate.verify import attempt, verify_run
-    from overread.evaluate.verify_pages import Unproven, compare, unchanged
+    from overread.dataset.audit.page import redraw_audit_page
+    from overread.documents.run_documents import read_document
     from overread.files import read_text
+    from overread.report.verify import attempt, verify_run
+    from overread.report.verify_pages import Unproven, compare, unchanged
 
     def bundle() -> str:
         return f"every sum in it is right; sha256 {read_bundle(run / 'model.overread').sha256}"

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from overread.dataset.manifest import ImageRecord
+from overread.documents.manifest import ImageRecord
+from overread.stats.disjoint_sets import DisjointSets
 
 
 def group_records(
@@ -20,17 +21,17 @@ def group_records(
     paths are not among the records are passed over.
     """
     ordered = sorted(records, key=lambda record: record.path)
-    forest = _Forest(len(ordered))
+    sets = DisjointSets()
     first: dict[tuple[str, str], int] = {}
     for index, record in enumerate(ordered):
         for key in (("patient", record.patient), ("bytes", record.sha256)):
             if key[1]:
-                forest.join(index, first.setdefault(key, index))
+                sets.join(index, first.setdefault(key, index))
     places = {record.path: index for index, record in enumerate(ordered)}
     for a, b in copies:
         if a in places and b in places:
-            forest.join(places[a], places[b])
-    roots = [forest.root(index) for index in range(len(ordered))]
+            sets.join(places[a], places[b])
+    roots = [sets.root(index) for index in range(len(ordered))]
     numbers = {root: number for number, root in enumerate(dict.fromkeys(roots), start=1)}
     digits = len(str(len(numbers)))
     names = (f"g{numbers[root]:0{digits}d}" for root in roots)
@@ -43,22 +44,3 @@ def members(records: Iterable[ImageRecord]) -> dict[str, list[ImageRecord]]:
     for record in records:
         found[record.group].append(record)
     return dict(found)
-
-
-class _Forest:
-    """Disjoint sets with path halving (Tarjan and van Leeuwen, J ACM 1984)."""
-
-    def __init__(self, size: int) -> None:
-        self._parent = list(range(size))
-
-    def root(self, node: int) -> int:
-        parent = self._parent
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    def join(self, a: int, b: int) -> None:
-        # The smaller index stays root: the tree does not depend on the order of the pairs.
-        low, high = sorted((self.root(a), self.root(b)))
-        self._parent[high] = low

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.dataset.manifest import ImageRecord
+from overread.documents.manifest import ImageRecord
 
 Counts = NDArray[np.float64]
 Parts = NDArray[np.int64]

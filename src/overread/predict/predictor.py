@@ -21,8 +21,8 @@ from overread.predict.prediction import Prediction
 from overread.predict.quality import Fault, Quality, faults, measure
 from overread.predict.selftest import self_test
 from overread.predict.session import Session
-from overread.predict.stream import map_ahead
 from overread.predict.verdict import Verdict, decide, decide_ood, reject
+from overread.threads import thread_map
 
 Source = Path | str | bytes | NDArray[np.uint8]
 Outputs = dict[str, NDArray[np.float32]]
@@ -163,7 +163,7 @@ class Predictor:
             return self.judge(prepared, heatmap=heatmap, side_by_side=several)
 
         threads = self.session.threads
-        for found in map_ahead(answer, chain(first, batches), threads, ahead=threads + 1):
+        for found in thread_map(answer, chain(first, batches), threads, ahead=threads + 1):
             yield from found
 
     def prepare(

@@ -16,21 +16,21 @@ from overread import __version__
 from overread.bundle.format import NOTICE
 from overread.errors import OverreadError
 from overread.predict.predictor import Predictor
-from overread.serve.access import Access
-from overread.serve.answering import Answering
-from overread.serve.api import api
-from overread.serve.case_api import case_api
-from overread.serve.cases.database import database_url
-from overread.serve.cases.log import CaseLog, open_case_log
-from overread.serve.guard import Guard
-from overread.serve.keeping import keeper_of
+from overread.serve.case_log.database import database_url
+from overread.serve.case_log.log import CaseLog, open_case_log
+from overread.serve.http.access import Access
+from overread.serve.http.answering import Answering
+from overread.serve.http.api import api
+from overread.serve.http.case_api import case_api
+from overread.serve.http.guard import Guard
+from overread.serve.http.keeping import keeper_of
+from overread.serve.http.problems import handle
+from overread.serve.http.record import Record
+from overread.serve.http.registry import Registry
+from overread.serve.http.schemas import ProblemDetails
+from overread.serve.http.telemetry import Telemetry
 from overread.serve.pages.routes import page_router
-from overread.serve.problems import handle
-from overread.serve.record import Record
-from overread.serve.registry import Registry
-from overread.serve.schemas import ProblemDetails
 from overread.serve.settings import ServeSettings
-from overread.serve.telemetry import Telemetry
 
 DEFAULTS = ServeSettings()
 

@@ -18,8 +18,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from overread.errors import ConfigError
 from overread.predict.predictor import Predictor
 from overread.serve.app import create_app
-from overread.serve.headers import is_loopback
-from overread.serve.problems import MEDIA_TYPE, Problem, busy
+from overread.serve.http.headers import is_loopback
+from overread.serve.http.problems import MEDIA_TYPE, Problem, busy
 from overread.serve.settings import ServeSettings
 
 DEFAULTS = ServeSettings()

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from overread.cli.main import app
-from overread.dataset.audit_page import write_audit_page
-from overread.dataset.manifest import ImageRecord, Manifest, write_manifest
+from overread.dataset.audit.page import write_audit_page
+from overread.documents.manifest import ImageRecord, Manifest, write_manifest
 from overread.errors import DataError
-from overread.evaluate.recompute import recompute
+from overread.evaluation.recompute import recompute
 from overread.files import write_json
 
 ROWS = (

@@ -16,9 +16,12 @@ import pytest
 
 from overread.cli import main
 from overread.errors import DataError
-from overread.serve.cases.log import CaseLog, NewCase, open_case_log
+from overread.serve.case_log.log import CaseLog, NewCase, open_case_log
 from tiny_bundle import CLASSES, picture, png, write_tiny
 
+TORCH = tuple(
+    f"overread.{part}" for part in ("networks", "training", "importers", "export", "workflows")
+)
 HEAVY = ("torch", "timm", "lightning", "torchvision")
 
 
@@ -142,14 +145,14 @@ def test_without_the_packages_for_training_it_says_what_to_install(
     write_tiny(tmp_path / "m.overread")
     before = sorted(tmp_path.iterdir())
     with monkeypatch.context() as patch:
-        for name in [n for n in sys.modules if n.startswith(("overread.train.", *HEAVY))]:
+        for name in [n for n in sys.modules if n.startswith((*TORCH, *HEAVY))]:
             patch.delitem(sys.modules, name)
         patch.setattr(sys, "meta_path", [Blocked(), *sys.meta_path])
         # What an import that fails leaves behind must not stay for other tests.
         loaded = set(sys.modules)
         code = end(patch, *words)
         for name in set(sys.modules) - loaded:
-            if name.startswith("overread.train"):
+            if name.startswith(TORCH):
                 del sys.modules[name]
     told = capsys.readouterr()
     assert code == 1

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from overread.cli import main
-from overread.serve.cases.log import NewCase, open_case_log
-from overread.serve.keys import Keys, owner
+from overread.serve.case_log.keys import Keys, owner
+from overread.serve.case_log.log import NewCase, open_case_log
 from tiny_bundle import picture, png, write_tiny
 
 Run = Callable[..., tuple[int, str, str]]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from overread.dataset.groups import group_records, members
-from overread.dataset.manifest import ImageRecord
+from overread.documents.manifest import ImageRecord
 
 
 def a_record(path: str, patient: str = "", sha: str = "") -> ImageRecord:

@@ -112,7 +112,7 @@ def _tags(text: str) -> list[str]:
 
 
 def test_a_sentence_of_a_file_is_said_in_the_language_of_the_page() -> None:
-    import overread.evaluate.report as report
+    import overread.report.page as report
 
     texts = load_texts(report.PACKAGE / "texts")
     said = texts.recognise("reason", "Input of 224 x 224: half of the images are 424 high.")

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from overread.bundle.format import Tensors
-from overread.errors import BundleError
-from overread.predict.ood import FEW, Detector, Gate, Mahalanobis, Neighbours, joined
-from overread.predict.ood_fit import (
+from overread.assess.ood_fit import (
     AXES,
     Outliers,
     Views,
-    auroc,
     fit_gate,
     fit_mahalanobis,
     ledoit_wolf,
+    separation,
 )
-from overread.predict.outliers import MAKERS, synthetic_outliers
+from overread.assess.outliers import MAKERS, synthetic_outliers
+from overread.bundle.format import Tensors
+from overread.errors import BundleError
+from overread.predict.ood import FEW, Detector, Gate, Mahalanobis, Neighbours, joined
 from overread.predict.pixels import LENGTH, describe_pixels
 
 RNG = np.random.default_rng(0)
@@ -289,7 +289,7 @@ def test_the_view_that_sees_the_outliers_is_chosen(blind: str) -> None:
     known, groups, outliers, new, strange = planted(0, blind=[blind])
     gate, about = fit_gate(known, groups, outliers)
     scores = gate.score_views(new.mapping())
-    assert auroc(scores, gate.score_views(strange["far"].mapping())) > 0.99
+    assert separation(scores, gate.score_views(strange["far"].mapping())) > 0.99
     seeing = "pixels" if blind == "features" else "features"
     assert seeing in about.method
     assert about.tried[about.method] == max(about.tried.values())
@@ -303,7 +303,7 @@ def test_earlier_maps_are_asked_where_only_they_see_the_outliers() -> None:
     again = Gate.from_arrays(gate.arrays())
     assert again.from_graph == ("stages",)
     scores = again.score_views(new.mapping())
-    assert auroc(scores, again.score_views(strange["far"].mapping())) > 0.99
+    assert separation(scores, again.score_views(strange["far"].mapping())) > 0.99
 
 
 def test_a_gate_is_refused_where_the_graph_lacks_its_view() -> None:
@@ -374,6 +374,6 @@ def test_the_same_seed_gives_the_same_gate() -> None:
 
 def test_auroc_counts_ties_half() -> None:
     ones = np.ones(4, np.float32)
-    assert auroc(ones, ones) == 0.5
-    assert auroc(ones, ones + 1) == 1.0
-    assert auroc(np.array([0, 2], np.float32), np.array([1], np.float32)) == 0.5
+    assert separation(ones, ones) == 0.5
+    assert separation(ones, ones + 1) == 1.0
+    assert separation(np.array([0, 2], np.float32), np.array([1], np.float32)) == 0.5

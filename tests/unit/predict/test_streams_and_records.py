@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overread.dataset.manifest import ImageRecord
-from overread.errors import DataError
-from overread.evaluate.predictions import (
+from overread.assess.labelled import predict_records, scored_table, select_split
+from overread.assess.mistakes import worst_mistakes
+from overread.documents.manifest import ImageRecord
+from overread.documents.predictions import (
     PredictionTable,
     decide,
     read_predictions,
     write_predictions,
 )
-from overread.predict.labelled import predict_records, scored_table, select_split
-from overread.predict.pictures import worst_mistakes
+from overread.errors import DataError
 from overread.predict.pixels import LENGTH, describe_pixels
 from overread.predict.predictor import load
-from overread.predict.stream import map_ahead
+from overread.threads import thread_map
 from tiny_bundle import CLASSES, graph, info, picture, png, truth, write_tiny
 
 SOME = settings(max_examples=25, deadline=None, derandomize=True)
@@ -32,7 +32,7 @@ SOME = settings(max_examples=25, deadline=None, derandomize=True)
 @SOME
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 4), st.integers(0, 9))
 def test_it_is_map_whatever_the_threads(items: list[int], threads: int, ahead: int) -> None:
-    assert list(map_ahead(lambda x: x * 2, iter(items), threads, ahead=ahead)) == [
+    assert list(thread_map(lambda x: x * 2, iter(items), threads, ahead=ahead)) == [
         x * 2 for x in items
     ]
 
@@ -46,7 +46,7 @@ def test_no_more_is_taken_than_may_be_ahead(ahead: int) -> None:
             taken.append(i)
             yield i
 
-    results = map_ahead(lambda x: x, source(), 2, ahead=ahead)
+    results = thread_map(lambda x: x, source(), 2, ahead=ahead)
     assert taken == []
     for i in range(10):
         assert next(results) == i
@@ -60,7 +60,7 @@ def test_results_keep_their_order_when_the_first_takes_longest() -> None:
         time.sleep(0.05 if x == 0 else 0)
         return x
 
-    assert list(map_ahead(slow_first, range(12), 3, ahead=6)) == list(range(12))
+    assert list(thread_map(slow_first, range(12), 3, ahead=6)) == list(range(12))
 
 
 def test_an_error_comes_in_its_place_and_stops_the_threads() -> None:
@@ -71,7 +71,7 @@ def test_an_error_comes_in_its_place_and_stops_the_threads() -> None:
             raise ValueError("five")
         return x
 
-    results, got = map_ahead(work, range(100), 2, ahead=4), []
+    results, got = thread_map(work, range(100), 2, ahead=4), []
     with pytest.raises(ValueError, match="five"):
         for value in results:
             got.append(value)
@@ -85,7 +85,7 @@ def test_an_error_of_the_source_comes_through() -> None:
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
-        list(map_ahead(lambda x: x, source(), 2, ahead=4))
+        list(thread_map(lambda x: x, source(), 2, ahead=4))
 
 
 # Labelled images

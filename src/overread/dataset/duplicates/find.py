@@ -15,16 +15,16 @@ import numpy as np
 
 from overread.cores import usable_cores
 from overread.dataset.duplicates.candidates import candidates
-from overread.dataset.duplicates.compare import compare
 from overread.dataset.duplicates.groups import accept, drop_weak_bridges
 from overread.dataset.duplicates.judge import (
     Verdict,
     in_pixels,
     kind,
 )
+from overread.dataset.duplicates.pairs import compare
 from overread.dataset.duplicates.store import Load, Store
-from overread.dataset.pool import blas_in_one_thread
 from overread.errors import ConfigError
+from overread.threads import blas_in_one_thread
 
 Transform = tuple[tuple[float, float, float], tuple[float, float, float]]
 

@@ -19,32 +19,12 @@ import numpy as np
 from overread.dataset.duplicates.geometry import Affine, inverse, plausible, square
 from overread.dataset.duplicates.judge import LIKELY, SURE, Verdict, judge_at
 from overread.dataset.duplicates.store import Store
+from overread.stats.disjoint_sets import DisjointSets
 
 STRONG = 4.0  # evidence of a pair that needs no witness
 STANDS_OUT = 3.0  # evidence by which a likely pair must beat every other pair of its images
 CORE = 3  # images, joined by sure pairs, that make a group others can belong to
 WITNESSES = 6  # pairs tried for each weak bridge
-
-
-class Joined:
-    """Which images are in one group so far (union-find)."""
-
-    def __init__(self) -> None:
-        self._parent: dict[int, int] = {}
-
-    def root(self, image: int) -> int:
-        """The image that stands for the group of `image`."""
-        while (parent := self._parent.get(image, image)) != image:
-            self._parent[image] = self._parent.get(parent, parent)
-            image = parent
-        return image
-
-    def same(self, a: int, b: int) -> bool:
-        return self.root(a) == self.root(b)
-
-    def join(self, a: int, b: int) -> None:
-        low, high = sorted((self.root(a), self.root(b)))
-        self._parent[high] = low
 
 
 Pairs = dict[tuple[int, int], Verdict]
@@ -53,7 +33,7 @@ Links = dict[int, dict[int, Affine]]
 
 def accept(verdicts: Pairs, same: list[tuple[int, int]]) -> Pairs:
     """The pairs that are sure, and the likely ones that stand out (see above)."""
-    joined = Joined()
+    joined = DisjointSets()
     for pair in [*same, *(p for p, verdict in verdicts.items() if verdict.evidence >= SURE)]:
         joined.join(*pair)
     rivals = _by_image(verdicts)
@@ -89,7 +69,7 @@ def _by_image(verdicts: Pairs) -> dict[int, list[tuple[float, int]]]:
     return pairs
 
 
-def _homes(verdicts: Pairs, joined: Joined, size: Counter[int]) -> dict[int, int]:
+def _homes(verdicts: Pairs, joined: DisjointSets, size: Counter[int]) -> dict[int, int]:
     """For images in no group of CORE, the group of that size that their best pair leads to.
 
     Two noisy copies of one picture are each other's next best, but no rivals: both belong to it.

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from overread.files import sha256_bytes
-from overread.serve.problems import Problem
+from overread.serve.http.problems import Problem
 from overread.serve.settings import ServeSettings
 
 FOLDER = Path(__file__).parent

@@ -13,10 +13,11 @@ from overread.dataset.duplicates import candidates
 from overread.dataset.duplicates.candidates import CELLS, MIN_CELLS, PER_IMAGE, turned
 from overread.dataset.duplicates.describe import FEATURES, RECORD, describe, mirror_bits, seen
 from overread.dataset.duplicates.geometry import Fit, fit, inverse, plausible, square, whole
-from overread.dataset.duplicates.groups import Joined, accept, drop_weak_bridges
+from overread.dataset.duplicates.groups import accept, drop_weak_bridges
 from overread.dataset.duplicates.judge import LIKELY, SURE, Verdict, weigh
 from overread.dataset.duplicates.neighbours import hamming, hamming_table, near_pairs, words
 from overread.dataset.duplicates.proof import Proof, prove
+from overread.stats.disjoint_sets import DisjointSets
 
 EYE = np.eye(2, 3)
 
@@ -233,7 +234,7 @@ def test_weak_pair_does_not_join_two_groups_without_a_witness(kit: SimpleNamespa
 
 
 def test_joined_groups() -> None:
-    joined = Joined()
+    joined = DisjointSets()
     joined.join(3, 1)
     joined.join(7, 3)
     assert joined.same(1, 7)

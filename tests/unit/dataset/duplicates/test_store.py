@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overread.dataset.duplicates import compare, find_copies, store
+from overread.dataset.duplicates import find_copies, pairs, store
 from overread.dataset.duplicates.store import Store
 
 
@@ -61,13 +61,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """Every comparison of two pictures from here on."""
     made: list[tuple[Any, ...]] = []
     for name in ("judge", "judge_at"):
-        work = getattr(compare, name)
+        work = getattr(pairs, name)
 
         def counting(*given: Any, work: Any = work) -> Any:
             made.append(given)
             return work(*given)
 
-        monkeypatch.setattr(compare, name, counting)
+        monkeypatch.setattr(pairs, name, counting)
     return made
 
 
@@ -123,8 +123,8 @@ def test_interrupted_run_goes_on(
 def test_a_comparison_that_was_interrupted_goes_on(
     tmp_path: Path, pictures: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "BATCH", 1)
-    judge, seen = compare.judge, []
+    monkeypatch.setattr(pairs, "BATCH", 1)
+    judge, seen = pairs.judge, []
 
     def stopping(*given: Any) -> Any:
         if len(seen) == 2:
@@ -133,7 +133,7 @@ def test_a_comparison_that_was_interrupted_goes_on(
         return judge(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(compare, "judge", stopping)
+        patch.setattr(pairs, "judge", stopping)
         with pytest.raises(KeyboardInterrupt):
             find_copies(Loader(pictures), 7, keys=KEYS, cache=tmp_path, workers=1)
     made = counted(monkeypatch)

@@ -1,0 +1,47 @@
+"""K folds of whole groups, kept in the manifest's column `fold`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from overread.dataset.groups import members
+from overread.dataset.stratify import class_counts, divide
+from overread.documents.manifest import ImageRecord
+from overread.errors import ConfigError, DataError
+
+FOLD_COLUMN = "fold"
+
+
+def make_folds(records: Sequence[ImageRecord], folds: int, seed: int) -> tuple[ImageRecord, ...]:
+    """Records with `extra["fold"]` from "0" to K-1; groups whole, classes spread evenly."""
+    groups = members(records)
+    if len(groups) < folds:
+        raise DataError(
+            f"{len(records)} images are in {len(groups)} group(s), too few for {folds} folds",
+            hint="Ask for fewer folds.",
+        )
+    chosen = divide(class_counts(list(groups.values())), np.full(folds, 1 / folds), seed)
+    fold_of = dict(zip(groups, chosen.tolist(), strict=True))
+    return tuple(
+        replace(record, extra={**record.extra, FOLD_COLUMN: str(fold_of[record.group])})
+        for record in records
+    )
+
+
+def fold_split(records: Sequence[ImageRecord], fold: int) -> tuple[ImageRecord, ...]:
+    """The parts for one fold: test = that fold, val = the next one (cyclic), train = the rest.
+
+    Raises ConfigError when the records have no folds or not this one.
+    """
+    numbers = {record.extra.get(FOLD_COLUMN, "") for record in records}
+    if "" in numbers or str(fold) not in numbers:
+        raise ConfigError(
+            f"there is no fold {fold}", hint="Make folds with `overread split RUN --folds K`."
+        )
+    parts = {str(fold): "test", str((fold + 1) % len(numbers)): "val"}
+    return tuple(
+        replace(record, split=parts.get(record.extra[FOLD_COLUMN], "train")) for record in records
+    )

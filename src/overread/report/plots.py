@@ -1,0 +1,224 @@
+"""The charts of a run, from metrics.json, the predictions table and training.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.documents.predictions import PredictionTable
+from overread.evaluation.reliability import forecasts
+from overread.pages.numbers import estimate_text
+from overread.report.charts import Axis, Chart, Reference, Series, round_axis, shorten
+from overread.stats.intervals import score_interval
+
+Floats = NDArray[np.float64]
+Part = Mapping[str, Any]  # "test" or "val" of metrics.json
+Say = Callable[..., str]  # (key, **values) -> text in the chart's language
+MOST_CLASSES = 8  # more curves (the largest classes are kept) cannot be told apart
+EDGES = np.linspace(0, 1, 11)
+# Columns of training.csv that are bookkeeping, not scores.
+BOOKKEEPING = ("lr", "rate", "second", "time", "step", "images", "memory", "stage", "best")
+
+
+def part_charts(part: Part, table: PredictionTable | None, say: Say) -> list[Chart]:
+    """ROC, precision-recall, calibration, risk-coverage and decision curves of one part.
+
+    Calibration needs the predictions `table` of that part, the others only `part["curves"]`.
+    """
+    charts = [_roc(part, say), _precision_recall(part, say)]
+    if table is not None and len(table):
+        charts.append(calibration(table, say))
+    charts += [_risk_coverage(part, say), _decision(part, say)]
+    return [chart for chart in charts if chart.series]
+
+
+def _curve(part: Part, name: str) -> Mapping[str, Any]:
+    return (part.get("curves") or {}).get(name) or {}
+
+
+def _shown(part: Part, name: str) -> list[str]:
+    """The classes that have such a curve, at most the `MOST_CLASSES` largest, in file order."""
+    sizes = {c: row.get("n") or 0 for c, row in part.get("per_class", {}).items()}
+    drawn = [c for c, points in _curve(part, name).items() if points]
+    largest = sorted(drawn, key=lambda c: -sizes.get(c, 0))[:MOST_CLASSES]
+    return [c for c in drawn if c in largest]
+
+
+def _legend(part: Part, name: str, field: str, label: str) -> str:
+    estimate = part.get("per_class", {}).get(name, {}).get(field)
+    if not estimate:
+        return shorten(name)
+    found = estimate_text(estimate, part["n"], f"per_class.{name}.{field}", share=False)
+    return f"{shorten(name)}: {label} {found}, n={part['n']:,}"
+
+
+def _roc(part: Part, say: Say) -> Chart:
+    drawn = [(c, _curve(part, "roc")[c]) for c in _shown(part, "roc")]
+    return Chart(
+        "roc",
+        say("chart.roc.title"),
+        say("chart.roc.description"),
+        Axis(say("chart.roc.x")),
+        Axis(say("chart.roc.y")),
+        tuple(
+            Series(_legend(part, c, "auroc", "AUROC"), np.array(p["fpr"]), np.array(p["tpr"]))
+            for c, p in drawn
+        ),
+        (Reference(say("chart.roc.guessing"), (0, 0), (1, 1)),),
+    )
+
+
+def _precision_recall(part: Part, say: Say) -> Chart:
+    drawn = [(c, _curve(part, "pr")[c]) for c in _shown(part, "pr")]
+    return Chart(
+        "precision_recall",
+        say("chart.pr.title"),
+        say("chart.pr.description"),
+        Axis(say("chart.pr.x")),
+        Axis(say("chart.pr.y")),
+        tuple(
+            Series(
+                _legend(part, c, "average_precision", "AP"),
+                np.array(p["recall"]),
+                np.array(p["precision"]),
+            )
+            for c, p in drawn
+        ),
+    )
+
+
+def binned(confidence: Floats, outcome: Floats) -> tuple[Series, Floats]:
+    """Share right against mean confidence in ten equal bins, Wilson intervals; counts (10,).
+
+    `confidence`, `outcome` (n,) in 0..1. A bin that holds nothing gives no point.
+    """
+    place = np.clip(np.searchsorted(EDGES, confidence, side="left") - 1, 0, len(EDGES) - 2)
+    counts = np.bincount(place, minlength=len(EDGES) - 1).astype(np.float64)
+    used = np.flatnonzero(counts)
+    x = np.bincount(place, confidence, len(counts))[used] / counts[used]
+    y = np.bincount(place, outcome, len(counts))[used] / counts[used]
+    low, high = _score(y, counts[used])
+    return Series("", x, y, low, high, "points"), counts
+
+
+def _score(share: Floats, n: Floats) -> tuple[Floats, Floats]:
+    ends = [score_interval(float(s), float(m)) for s, m in zip(share, n, strict=True)]
+    low, high = np.array(ends, dtype=np.float64).reshape(-1, 2).T
+    return low, high
+
+
+def calibration(table: PredictionTable, say: Say) -> Chart:
+    """Reliability diagram with the number of images beneath."""
+    confidence, outcome = forecasts(table.probabilities, table.truth(), table.multilabel)
+    points, counts = binned(confidence.ravel(), outcome.ravel())
+    first = float(EDGES[np.flatnonzero(counts)[0]])
+    low = 0.0 if first < 0.4 else 0.4
+    inside = EDGES[:-1] >= low - 1e-9
+    name = say("chart.calibration.series", n=f"{outcome.size:,}")
+    return Chart(
+        "calibration",
+        say("chart.calibration.title"),
+        say("chart.calibration.description"),
+        Axis(say("chart.calibration.x"), low, 1.0, _fifths(low), percent=True),
+        Axis(say("chart.calibration.y"), percent=True),
+        (Series(name, points.x, points.y, points.low, points.high, "points"),),
+        (Reference(say("chart.calibration.ideal"), (low, low), (1, 1)),),
+        (np.append(EDGES[:-1][inside], 1.0), counts[inside]),
+    )
+
+
+def _fifths(low: float) -> tuple[float, ...]:
+    return tuple(t for t in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0) if t >= low - 1e-9)
+
+
+def _risk_coverage(part: Part, say: Say) -> Chart:
+    curve, n = _curve(part, "risk_coverage"), part["n"]
+    area = estimate_text(curve.get("area"), n, "curves.risk_coverage.area", share=False)
+    label = say("chart.risk.series", n=f"{n:,}", area=area)
+    x, y = np.array(curve.get("coverage", [])), np.array(curve.get("risk", []))
+    low, high = _score(y, np.maximum(np.round(x * n), 1)) if len(x) else (x, x)
+    # The first few images have intervals up to 1; the axis follows the curve, not those.
+    settled = high[x >= 0.2]
+    top = float(max([*settled, *y], default=1.0))
+    return Chart(
+        "risk_coverage",
+        say("chart.risk.title"),
+        say("chart.risk.description"),
+        Axis(say("chart.risk.x"), percent=True),
+        round_axis(say("chart.risk.y"), [0.0, top], percent=True),
+        (Series(label, x, y, low, high),) if len(x) else (),
+    )
+
+
+def _decision(part: Part, say: Say) -> Chart:
+    names = _shown(part, "decision")
+    share = {c: part["per_class"][c]["n"] / part["n"] for c in names}
+    if len(part.get("per_class", {})) == 2 and not part.get("multilabel") and names:
+        names = [min(names, key=lambda c: share[c])]  # the rarer of two: the one looked for
+    series = []
+    top = max(share.values(), default=1.0)
+    for c in names:
+        points = _curve(part, "decision")[c]
+        at, everyone = np.array(points["threshold"]), np.array(points["treat_all"])
+        series.append(Series(shorten(c, 40), at, np.array(points["net_benefit"])))
+        drawn = everyone >= -0.2 * top  # it falls without end
+        if len(names) == 1:
+            label = say("chart.decision.all")
+            series.append(Series(label, at[drawn], everyone[drawn]))
+        else:
+            series.append(Series("", at[drawn], everyone[drawn], kind="thin"))
+    return Chart(
+        "decision",
+        say("chart.decision.title"),
+        say(f"chart.decision.description{'' if len(names) == 1 else '_many'}"),
+        Axis(say("chart.decision.x"), percent=True),
+        round_axis(say("chart.decision.y"), [-0.2 * top, top]),
+        tuple(series),
+        (Reference(say("chart.decision.none"), (0, 0), (1, 0)),),
+    )
+
+
+def training_charts(rows: Sequence[Mapping[str, str]], say: Say) -> list[Chart]:
+    """Loss, and every other score, over the epochs of training.csv (column names as written)."""
+    if not rows:
+        return []
+    columns = {name: _numbers(rows, name) for name in rows[0]}
+    epoch = columns.pop("epoch", np.arange(1.0, len(rows) + 1))
+    known = {name: values for name, values in columns.items() if np.isfinite(values).any()}
+    losses = {name: values for name, values in known.items() if "loss" in name.lower()}
+    scores = {
+        name: values
+        for name, values in known.items()
+        if name not in losses and not any(word in name.lower() for word in BOOKKEEPING)
+    }
+    groups = (("training_loss", losses), ("training_score", scores))
+    return [_over_epochs(name, epoch, group, say) for name, group in groups if group]
+
+
+def _numbers(rows: Sequence[Mapping[str, str]], name: str) -> Floats:
+    def number(text: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            return float("nan")
+
+    return np.array([number(row[name]) for row in rows])
+
+
+def _over_epochs(name: str, epoch: Floats, group: Mapping[str, Floats], say: Say) -> Chart:
+    series = []
+    for label, values in list(group.items())[:MOST_CLASSES]:
+        known = np.isfinite(values) & np.isfinite(epoch)
+        kind: Literal["line", "points"] = "line" if known.sum() > 1 else "points"
+        series.append(Series(label, epoch[known], values[known], kind=kind))
+    return Chart(
+        name,
+        say(f"chart.{name}.title"),
+        say(f"chart.{name}.description"),
+        round_axis(say("chart.epoch"), epoch, whole=True),
+        round_axis(say(f"chart.{name}.y"), np.concatenate([s.y for s in series])),
+        tuple(series),
+    )

@@ -1,0 +1,120 @@
+"""The report's pages on shortcuts, heat maps and operating points, and what vouches for them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from overread.documents.predictions import PredictionTable, read_predictions
+from overread.evaluation.heatmap_overlap import HEATMAPS_FILE, Look, write_looks
+from overread.evaluation.recompute import recompute
+from overread.evaluation.shortcut_tests import SHORTCUTS_FILE, write_tables
+from overread.files import read_json, write_json
+from overread.pages.texts import load_texts
+from overread.report.card import write_cards
+from overread.report.page import PACKAGE, write_report
+from overread.report.shortcut_rows import verdict_words, warning
+from overread.report.verify import verify_run
+
+
+@pytest.fixture
+def tried(sample_run: Path) -> Path:
+    """A run whose model does on the border alone what it does on the whole image."""
+    test = read_predictions(sample_run / "predictions.csv").select("test")
+    normal = [i for i, label in enumerate(test.labels) if label != "normal"]
+    tables: dict[str, PredictionTable] = {"border_only": test, "masked_only": test.rows(normal)}
+    write_tables(sample_run / SHORTCUTS_FILE, tables)
+    looks = [
+        Look(path, group, label, label, 0.1, None if i % 9 == 0 else 0.25 + 0.1 * (i % 3))
+        for i, (path, group, label) in enumerate(
+            zip(test.paths, test.groups, test.labels, strict=True)
+        )
+    ]
+    write_looks(sample_run / HEATMAPS_FILE, looks)
+    write_json(sample_run / "metrics.json", recompute(sample_run))
+    write_report(sample_run)
+    return sample_run
+
+
+def words(run: Path, language: str) -> str:
+    """The text of the report in one language."""
+    page = (run / "report.html").read_text(encoding="utf-8")
+    other = {"en": "zh-CN", "zh": "en"}[language]
+    shown = re.sub(rf'<span lang="{other}">.*?</span>', " ", page, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", shown).split())
+
+
+def test_the_report_says_in_both_languages_what_was_found(tried: Path) -> None:
+    found = read_json(tried / "metrics.json")
+    assert found["shortcuts"]["verdict"] in ("warn", "fail")
+    english, chinese = words(tried, "en"), words(tried, "zh")
+    assert english.count("With «Border only» the model") == 2, "at the top and in its section"
+    assert "Evidence inside" in english and "images the heat map was empty" in english
+    assert "At most 5% of the answers wrong" in english and "Finds 95% of malignant" in english
+    assert "只留边缘" in chinese and "掩膜内的依据" in chinese and "工作点" in chinese
+    assert "Border only" not in chinese
+
+
+def test_every_figure_of_it_is_vouched_for(tried: Path) -> None:
+    checks = verify_run(tried)
+    assert all(check.passed or check.absent for check in checks), checks
+    document = read_json(tried / "metrics.json")
+    document["shortcuts"]["rows"][0]["macro_auroc"]["value"] -= 1e-10
+    write_json(tried / "metrics.json", document)
+    wrong = next(check for check in verify_run(tried) if check.name == "metrics.json")
+    assert wrong.passed is False and "shortcuts.rows[0].macro_auroc.value" in wrong.detail
+
+
+def test_a_changed_row_of_predictions_is_seen(tried: Path) -> None:
+    path = tried / SHORTCUTS_FILE
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:5] + lines[6:]), encoding="utf-8")
+    failed = {check.name for check in verify_run(tried) if check.passed is False}
+    assert {"metrics.json", "report.html"} <= failed
+
+
+def test_the_card_has_the_verdict_and_its_source(tried: Path) -> None:
+    english, chinese = write_cards(tried)
+    assert "`[metrics.json:shortcuts.verdict]`" in english
+    assert "Border only: mean AUROC (0.5 is chance)" in english
+    assert "`[metrics.json:heatmaps.inside]`" in english
+    assert "捷径试验" in chinese and "size\\_aspect" not in chinese
+
+
+def test_without_a_battery_the_report_says_so(sample_run: Path) -> None:
+    write_report(sample_run)
+    assert "was not tried on images without their medicine" in words(sample_run, "en")
+    english = write_cards(sample_run)[0]
+    line = next(line for line in english.splitlines() if "Shortcut battery" in line)
+    assert line.endswith("**author must supply**")
+
+
+@pytest.mark.parametrize("verdict", ["pass", "unknown"])
+def test_a_harmless_verdict_is_no_warning(verdict: str) -> None:
+    found = {"verdict": verdict, "accused": None, "rows": []}
+    assert warning({"shortcuts": found}) is None
+    texts = load_texts(PACKAGE / "texts")
+    assert texts.plain("zh", verdict_words(found)) != texts.plain("en", verdict_words(found))
+
+
+@pytest.mark.parametrize(
+    ("others", "verdict", "words"),
+    [
+        ((), "unknown", ("answers all images nearly alike, so nothing", "因此无法判断")),
+        (("pass",), "pass", ("In 1 of 2 ways", "2 种去除方式中，有 1 种")),
+    ],
+)
+def test_what_could_not_tell_is_said_in_both_languages(
+    others: tuple[str, ...], verdict: str, words: tuple[str, str]
+) -> None:
+    known = {"macro_auroc": {"value": 0.9, "ci95": [0.8, 0.95]}}
+    rows = [
+        {"kind": "gone", "verdict": said, "intervention": "border_only", "untouched": known}
+        for said in ("unknown", *others)
+    ]
+    said = verdict_words({"verdict": verdict, "accused": None, "rows": rows})
+    texts = load_texts(PACKAGE / "texts")
+    for language, part in zip(("en", "zh"), words, strict=True):
+        assert part in texts.plain(language, said)

@@ -137,12 +137,15 @@ def product(
     threads: int = 1,
 ) -> dict[str, Any]:
     """The same of what `overread train` plans by itself, on phantom data without masks."""
+    from overread.training.options import TrainOptions
     from overread.workflows.train import train
 
     labels, run = folder / "data" / "labels.csv", folder / "run"
     records = _draw(labels.parent, seed, faults, size)
     write_csv(labels, ("path", "label", "patient"), ((r.path, r.label, r.group) for r in records))
-    metrics = train(labels, run, from_scratch=True, changes=AUTO, threads=threads, show=False)
+    metrics = train(
+        labels, run, TrainOptions(from_scratch=True, changes=AUTO, threads=threads), show=False
+    )
     return learnt(run, metrics, seed)
 
 

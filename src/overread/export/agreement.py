@@ -14,7 +14,7 @@ from overread.predict.predictor import BATCH, Predictor, Prepared
 from overread.predict.quality import measure
 from overread.stats.ranking import auroc
 from overread.stats.ratios import defined_mean
-from overread.training.data import Part
+from overread.training.data import LoadedSplit
 
 AUROC_DROP, CHANGED = 0.005, 0.01
 
@@ -84,13 +84,13 @@ def macro_auroc(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float
     return mean if np.isfinite(mean) else 0.5
 
 
-def truth_of(part: Part, classes: int) -> NDArray[np.bool_]:
+def truth_of(part: LoadedSplit, classes: int) -> NDArray[np.bool_]:
     """(n, K) which classes each image of a part has."""
     targets = part.targets
     return targets.astype(bool) if targets.ndim == 2 else np.eye(classes, dtype=bool)[targets]
 
 
-def prepared(part: Part) -> Iterator[Prepared]:
+def prepared(part: LoadedSplit) -> Iterator[Prepared]:
     """The images of a part as the predictor would prepare them, without decoding them again."""
     for row, record in enumerate(part.records):
         pixels = part.images.take(np.array([row]))[0]

@@ -27,7 +27,7 @@ from overread.networks.inference import Answers
 from overread.predict.ood import Gate
 from overread.predict.pixels import describe_pixels
 from overread.predict.quality import fit_limits, measure
-from overread.training.data import Part
+from overread.training.data import LoadedSplit
 
 # Images that the gate is fitted on: enough for its statistics, and no long wait.
 GATE_IMAGES = 1500
@@ -62,8 +62,8 @@ class Decisions:
 
 def settle(
     model: Classifier | Answers,
-    train: Part,
-    val: Part,
+    train: LoadedSplit,
+    val: LoadedSplit,
     classes: Sequence[str],
     *,
     confidence: float | None,
@@ -89,7 +89,11 @@ def settle(
 
 
 def _table(
-    probabilities: NDArray[np.float64], val: Part, classes: Sequence[str], *, multilabel: bool
+    probabilities: NDArray[np.float64],
+    val: LoadedSplit,
+    classes: Sequence[str],
+    *,
+    multilabel: bool,
 ) -> PredictionTable:
     records = val.records
     return PredictionTable(
@@ -136,7 +140,7 @@ def _up(limit: float) -> float:
     return min(1.0, math.ceil(limit * 1e4 + 1) / 1e4)
 
 
-def _quality(*parts: Part) -> QualityLimits:
+def _quality(*parts: LoadedSplit) -> QualityLimits:
     """What the training and validation images themselves show in contrast, sharpness and light."""
     measured = [
         measure(part.images.take(np.array([row]))[0], (record.height, record.width))
@@ -146,7 +150,9 @@ def _quality(*parts: Part) -> QualityLimits:
     return fit_limits(measured)
 
 
-def _gate(answers: Answers, train: Part, val: Part, seed: int) -> tuple[Gate, Ood] | None:
+def _gate(
+    answers: Answers, train: LoadedSplit, val: LoadedSplit, seed: int
+) -> tuple[Gate, Ood] | None:
     rng = np.random.default_rng(seed)
     chosen = [_some(part, GATE_IMAGES // 2, rng) for part in (train, val)]
     images = np.concatenate(
@@ -171,7 +177,7 @@ def _gate(answers: Answers, train: Part, val: Part, seed: int) -> tuple[Gate, Oo
     return fit_gate(_views(answers, images), groups, outliers, held_out=held_out, seed=seed)
 
 
-def _some(part: Part, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _some(part: LoadedSplit, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """At most `most` rows of a part, in order."""
     return np.sort(rng.choice(len(part), min(most, len(part)), replace=False))
 

@@ -13,7 +13,7 @@ from overread.dataset.split.verifier import check_certificate
 from overread.documents.manifest import MANIFEST_FILE, ImageRecord, Manifest, read_manifest
 from overread.errors import DataError, LeakError
 from overread.files import read_json, sha256_bytes, sha256_file
-from overread.training.data import Part, load_part
+from overread.training.data import LoadedSplit, load_split
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class RunSource:
 
     run: Path
     manifest: Manifest
-    train: Part
-    val: Part
+    train: LoadedSplit
+    val: LoadedSplit
 
 
 def run_of(model: Path, run: Path | None) -> Path | None:
@@ -67,8 +67,8 @@ def open_run(info: BundleInfo, run: Path, data: Path | None = None) -> RunSource
     return RunSource(run, manifest, train, val)
 
 
-def _part(info: BundleInfo, run: Path, manifest: Manifest, split: str) -> Part:
-    return load_part(
+def _part(info: BundleInfo, run: Path, manifest: Manifest, split: str) -> LoadedSplit:
+    return load_split(
         manifest,
         split,
         info.classes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from overread.bundle.write import write_bundle
 from overread.dataset.read.known_data_sets import passport_named
 from overread.dataset.split.split import CERTIFICATE_FILE
 from overread.documents.manifest import Manifest
+from overread.documents.plan import ParameterCounts, Plan, TrainingResult
 from overread.documents.predictions import write_predictions
 from overread.evaluation.recompute import recompute
 from overread.evaluation.test_set_uses import count_look, hash_of_test_set
@@ -42,9 +44,8 @@ from overread.predict.selftest import versions
 from overread.predict.session import Session
 from overread.report.card import write_cards
 from overread.report.page import write_report
-from overread.training.data import Part, load_part
+from overread.training.data import LoadedSplit, load_split
 from overread.training.fit import load_best
-from overread.training.plan import PLAN_FILE, Plan
 from overread.training.result import FitResult
 
 MODEL_FILE = "model.overread"
@@ -77,7 +78,7 @@ def finish(
     metrics.json document. Raises BundleError when the exported graph does not answer as the
     network does.
     """
-    _note_origin(run, result, command)
+    _note_origin(run, plan, result, command)
     built = build(run, manifest, plan)
     model = run / MODEL_FILE
     with tempfile.TemporaryDirectory(dir=run, prefix=".building-") as folder:
@@ -121,8 +122,8 @@ def build(run: Path, manifest: Manifest, plan: Plan) -> Built:
     return Built(info, onnx, golden, decisions.gate_arrays())
 
 
-def _part(run: Path, manifest: Manifest, plan: Plan, split: str) -> Part:
-    return load_part(
+def _part(run: Path, manifest: Manifest, plan: Plan, split: str) -> LoadedSplit:
+    return load_split(
         manifest,
         split,
         plan.classes,
@@ -133,7 +134,7 @@ def _part(run: Path, manifest: Manifest, plan: Plan, split: str) -> Part:
     )
 
 
-def heatmap_scale(session: Session, info: BundleInfo, val: Part) -> float:
+def heatmap_scale(session: Session, info: BundleInfo, val: LoadedSplit) -> float:
     """Full strength of the heat map: that of the clearest validation images."""
     maxima: list[float] = []
     for start in range(0, min(SCALE_IMAGES, len(val)), 16):
@@ -168,14 +169,13 @@ def _info(run: Path, plan: Plan, decisions: Decisions, tensors: Tensors) -> Bund
 
 
 def _training_versions() -> dict[str, str]:
-    import lightning
     import timm
     import torch
 
     return {
         "torch": str(torch.__version__),
         "timm": str(timm.__version__),
-        "lightning": str(lightning.__version__),
+        "lightning-fabric": version("lightning-fabric"),
     }
 
 
@@ -190,7 +190,7 @@ def _judge(run: Path, manifest: Manifest, model: Path, *, shortcuts: bool) -> di
     table, _ = predict_records(predictor, manifest.root, records, title="Validation and test")
     write_predictions(run / "predictions.csv", table)
     tests = tuple(select_split(manifest.records, "test"))
-    # Part of the same look at the test images: it reports, and nothing is chosen by it.
+    # LoadedSplit of the same look at the test images: it reports, and nothing is chosen by it.
     if shortcuts:
         try_shortcuts(predictor, manifest.root, tests, run)
     test_set = hash_of_test_set(record.sha256 for record in tests)
@@ -208,22 +208,18 @@ def _split(run: Path) -> dict[str, Any]:
     return {name: certificate[name] for name in names}
 
 
-def _note_origin(run: Path, result: FitResult, command: str) -> None:
+def _note_origin(run: Path, plan: Plan, result: FitResult, command: str) -> None:
     """Add to plan.json what was run, with what, and what came of it."""
-    path = run / PLAN_FILE
-    document = read_json(path)
-    document.pop("schema_version")
     total, trainable = count_parameters(load_best(run))
-    document["command"] = command
-    document["versions"] = versions() | _training_versions()
-    document["result"] = {
-        "best_epoch": result.best_epoch,
-        "metric": result.metric,
-        "best_metric": result.best_metric,
-        "epochs_run": result.epochs_run,
-        "seconds": round(result.seconds, 1),
-        "images_per_s": round(result.images_per_s, 1),
-        "stopped_early": result.stopped_early,
-        "parameters": {"total": total, "trainable": trainable},
-    }
-    write_json(path, document)
+    came = TrainingResult(
+        best_epoch=result.best_epoch,
+        metric=result.metric,
+        best_metric=result.best_metric,
+        epochs_run=result.epochs_run,
+        seconds=round(result.seconds, 1),
+        images_per_s=round(result.images_per_s, 1),
+        stopped_early=result.stopped_early,
+        parameters=ParameterCounts(total=total, trainable=trainable),
+    )
+    made_with = versions() | _training_versions()
+    plan.model_copy(update={"command": command, "versions": made_with, "result": came}).write(run)

@@ -51,7 +51,7 @@ from overread.predict.prune import output_names
 from overread.predict.selftest import versions
 from overread.predict.session import Session
 from overread.report.card import with_note, write_cards
-from overread.training.data import Part, load_part
+from overread.training.data import LoadedSplit, load_split
 from overread.workflows.finish import heatmap_scale
 
 PARTS = ("train", "val")  # what the gate knows images by, and what thresholds are settled on
@@ -62,7 +62,7 @@ class Settled:
     """What labelled images gave: the decisions, the images they rest on, how many there were."""
 
     decisions: Decisions
-    val: Part
+    val: LoadedSplit
     images: int
     groups: int
 
@@ -171,7 +171,7 @@ def _settle(
     manifest = _halved(scan(Path(data), min_classes=1), seed)
     several, threads = network.multilabel, usable_cores()
     train, val = (
-        load_part(manifest, name, classes, spec, work, multilabel=several, threads=threads)
+        load_split(manifest, name, classes, spec, work, multilabel=several, threads=threads)
         for name in PARTS
     )
     decisions = settle(network, train, val, classes, confidence=None, seed=seed)

@@ -24,7 +24,7 @@ def prepare_naive(run: Path, *, ratio: tuple[float, float, float], seed: int) ->
         folder.mkdir(exist_ok=True)
         for name in (AUDIT_FILE, MANIFEST_FILE):
             shutil.copy(run / name, folder / name)
-        split(folder, ratio=ratio, seed=seed, policy="naive")
+        split(folder, ratio=ratio, seed=seed, method="naive")
     return folder
 
 

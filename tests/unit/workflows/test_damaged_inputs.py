@@ -30,7 +30,7 @@ from overread.networks.weight_files import WeightHints, read_weights
 from overread.recipe.load import list_recipes, load_recipe, parse_recipe, with_overrides
 from overread.recipe.schema import Recipe
 from overread.training.cache import cache_images
-from overread.training.plan import differences, refuse_differences
+from overread.training.differences import differences, refuse_differences
 from overread.training.record import COLUMNS, write_history
 from overread.workflows.import_model import import_model
 from tiny_bundle import info, picture, png

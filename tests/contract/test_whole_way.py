@@ -179,7 +179,7 @@ def test_a_recipe_may_ask_for_hires_cam(run: Path) -> None:
     plan, manifest = Plan.read(run), read_manifest(run)
     assert read_bundle(run / "model.overread").info.heatmap.method == "grad-cam"  # type: ignore[union-attr]
     recipe = plan.recipe.model_copy(update={"heatmap": "hires-cam"})
-    built = build(run, manifest, replace(plan, recipe=recipe))
+    built = build(run, manifest, plan.model_copy(update={"recipe": recipe}))
     assert built.info.heatmap is not None and built.info.heatmap.method == "hires-cam"
     images = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8)
     (maps,) = Session(built.onnx, built.info.tensors).run(images, ["heatmap"])

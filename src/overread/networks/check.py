@@ -26,16 +26,16 @@ def check_network(recipe: Recipe) -> Classifier | None:
         ConfigError: an unknown network, a layer that cannot stand where it does, an input that is
             too small.
     """
-    if isinstance(recipe.model, AutoModel):
-        for name in (*recipe.model.candidates, recipe.model.scratch):
-            check_timm_name(name)
-        return None
     place = f"recipe {recipe.name}"
-    settled = recipe
-    if recipe.normalise == "pretrained":  # what it comes to changes no shape
-        settled = with_overrides(recipe, {"normalise": "imagenet"})
     shape = (1, 3, recipe.input.height, recipe.input.width)
     try:
+        if isinstance(recipe.model, AutoModel):
+            for name in (*recipe.model.candidates, recipe.model.scratch):
+                check_timm_name(name)
+            return None
+        settled = recipe
+        if recipe.normalise == "pretrained":  # what it comes to changes no shape
+            settled = with_overrides(recipe, {"normalise": "imagenet"})
         with torch.random.fork_rng(devices=()), torch.device("meta"), torch.no_grad():
             network = blank_classifier(settled, CLASSES).eval()
             network(torch.zeros(shape, dtype=torch.uint8))

@@ -194,7 +194,7 @@ def _head(text: str) -> Head:
 
 def _line(case: Case) -> str:
     chance = "" if case.probability is None else f" {int(case.probability * 1000) / 1000:.3f}"
-    said = f" {case.label}{chance}" if case.label is not None else ""
+    said = f" {case.predicted}{chance}" if case.predicted is not None else ""
     read = f"; read as {case.reading}" if case.reading else ""
     when = case.time.isoformat(sep=" ", timespec="seconds")
     return _shown(f"{case.id}  {when}  {case.model}: {case.status}{said}{read}")

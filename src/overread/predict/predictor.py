@@ -248,7 +248,7 @@ class Predictor:
         return Prediction(
             path=prepared.path,
             status=verdict.status,
-            label=verdict.label,
+            predicted=verdict.predicted,
             probability=verdict.probability,
             probabilities={} if verdict.status == "reject" else shown,
             reason=verdict.reason,
@@ -276,7 +276,7 @@ class Predictor:
         return Prediction(
             path=prepared.path,
             status="reject",
-            label=None,
+            predicted=None,
             probability=None,
             probabilities={},
             reason=prepared.refused,

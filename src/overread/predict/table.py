@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from overread.predict.parquet import ParquetFile
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
-FIXED = ("path", "status", "label", "probability", "reason", "ood_score")
+FIXED = ("path", "status", "predicted", "probability", "reason", "ood_score")
 MODEL = "model_sha256"
 JSON_HEAD = '{"path": '  # how each line of a .jsonl table begins
 

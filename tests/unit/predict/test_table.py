@@ -47,7 +47,7 @@ def test_csv_has_a_row_an_image_and_a_column_a_class(
     assert list(rows[0]) == [*FIXED, "p_red", "p_green", "p_blue", "model_sha256"]
     assert [row["path"] for row in rows] == ODD
     assert [row["status"] for row in rows] == ["answer", "answer", "answer", "reject"]
-    assert [row["label"] for row in rows] == ["red", "green", "blue", ""]
+    assert [row["predicted"] for row in rows] == ["red", "green", "blue", ""]
     assert float(rows[0]["p_red"]) == some[0].probability
     assert rows[3]["p_red"] == ""
     assert rows[3]["reason"]

@@ -27,6 +27,7 @@ LEAST_POINTS = 0.05  # a smaller change of a share is not reported, however sure
 LEAST_SPREADS = 0.25  # nor one of the mean distance, in standard deviations
 STATUSES = {"answered": "answer", "referred": "refer", "rejected": "reject"}
 DISTANCE, AGREEMENT = "distance", "agreement"
+PREDICTED = "predicted "  # before the name of a class
 
 Floats = NDArray[np.float64]
 
@@ -125,17 +126,17 @@ class _Seen:
 
     week: int
     status: str
-    label: str | None
+    predicted: str | None
     score: float | None
     agrees: bool | None
 
     @classmethod
     def of(cls, case: Case, week: int) -> _Seen:
-        label = None if case.label is None else sys.intern(case.label)
+        predicted = None if case.predicted is None else sys.intern(case.predicted)
         agrees = None
-        if case.label is not None and case.reading:
-            agrees = set(case.reading.split("|")) == set(case.label.split("|"))
-        return cls(week, sys.intern(case.status), label, case.ood_score, agrees)
+        if case.predicted is not None and case.reading:
+            agrees = set(case.reading.split("|")) == set(case.predicted.split("|"))
+        return cls(week, sys.intern(case.status), predicted, case.ood_score, agrees)
 
 
 def find_drift(
@@ -174,9 +175,10 @@ def _series(seen: Sequence[_Seen]) -> Iterator[Series]:
 
     for name, status in STATUSES.items():
         yield series(name, (one.status == status for one in seen))
-    for label in sorted({one.label for one in seen if one.label is not None}):
+    for name in sorted({one.predicted for one in seen if one.predicted is not None}):
         yield series(
-            f"said {label}", (None if one.label is None else one.label == label for one in seen)
+            f"{PREDICTED}{name}",
+            (None if one.predicted is None else one.predicted == name for one in seen),
         )
     yield series(DISTANCE, (one.score for one in seen))
     yield series(AGREEMENT, (one.agrees for one in seen))

@@ -9,6 +9,7 @@ from overread.serve.case_log.drift import (
     AGREEMENT,
     DISTANCE,
     FEWEST,
+    PREDICTED,
     STATUSES,
     Against,
     Change,
@@ -110,7 +111,7 @@ def _subject(measure: str) -> str:
         return "clinicians' readings agree with"
     if measure in STATUSES:
         return f"the share of {measure} images is"
-    return f"the share called {measure.removeprefix('said ')} is"
+    return f"the share predicted as {measure.removeprefix(PREDICTED)} is"
 
 
 def _words(one: Estimate, measure: str) -> str:

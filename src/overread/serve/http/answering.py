@@ -167,7 +167,7 @@ def _possible(found: Prediction, info: BundleInfo) -> list[str]:
     if found.status == "reject" or found.scores is None:
         return []
     if info.conformal is None:
-        return found.label.split("|") if found.label else []
+        return found.predicted.split("|") if found.predicted else []
     inside = conformal_set(found.scores, info.conformal)
     return [info.classes[k] for k in sorted(inside, key=lambda k: -found.scores[k])]  # type: ignore[index]
 

@@ -81,7 +81,7 @@ def new_case(judged: Judged, user: str) -> NewCase:
         model_sha256=found.model["sha256"],
         image_sha256=judged.sha256,
         status=found.status,
-        label=found.label,
+        predicted=found.predicted,
         probability=found.probability,
         probabilities=shown["probabilities"],
         code=found.code,

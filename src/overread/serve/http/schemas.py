@@ -55,7 +55,7 @@ class ImagePrediction(Whole):
     path: str
     filename: str
     status: Status
-    label: str | None
+    predicted: str | None
     probability: Share | None
     probabilities: dict[str, Share]
     reason: str
@@ -153,7 +153,7 @@ class CaseReply(Whole):
     model_sha256: Sha256
     image_sha256: Sha256
     status: Status
-    label: str | None
+    predicted: str | None
     probability: float | None
     probabilities: dict[str, float]
     code: str

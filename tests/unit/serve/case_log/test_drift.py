@@ -83,14 +83,14 @@ def test_a_large_log_does_not_make_a_trifle_of_a_change_a_finding() -> None:
 def test_a_change_of_distance_or_of_what_is_said_is_found() -> None:
     rng = np.random.default_rng(1)
     cases = [
-        case(n, n // 40, label="benign" if rng.random() < (0.8, 0.4)[n >= 200] else "malignant",
+        case(n, n // 40, predicted="benign" if rng.random() < (0.8, 0.4)[n >= 200] else "malignant",
              ood_score=float(rng.gamma(2, (0.2, 0.35)[n >= 200])))
         for n in range(400)
     ]  # fmt: skip
     found = only(cases)
     since = {c.measure: c.since for c in found.changes}
-    assert set(since) == {"said benign", "said malignant", DISTANCE}
-    assert since["said benign"] == date(2026, 4, 6)
+    assert set(since) == {"predicted benign", "predicted malignant", DISTANCE}
+    assert since["predicted benign"] == date(2026, 4, 6)
     assert abs((since[DISTANCE] - date(2026, 4, 6)).days) <= 7
     assert any("mean distance from the training images is 0." in s for s in sentences(found))
 
@@ -100,7 +100,7 @@ def test_agreement_counts_only_what_was_read_and_answered() -> None:
     cases += [case(n, 0, reading="malignant") for n in range(8, 10)]
     cases += [case(n, 0) for n in range(10, 30)]
     cases += [case(30, 0, status="reject", reading="benign")]
-    cases += [case(31, 0, label="a|b", reading="b|a")]
+    cases += [case(31, 0, predicted="a|b", reading="b|a")]
     found = only(cases)
     agreement = found.series["agreement"]
     estimate = agreement.estimate(agreement.values)

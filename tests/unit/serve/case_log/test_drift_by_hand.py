@@ -150,11 +150,11 @@ def test_a_mean_of_four_has_students_interval() -> None:
 def test_weeks_and_measures_are_counted_as_on_paper() -> None:
     cases = [
         case(1, 0, ood_score=1.0),
-        case(2, 0, status="refer", label="malignant", ood_score=3.0),
-        case(3, 0, status="reject", label=None, ood_score=8.0),
-        case(4, 2, label="malignant", reading="malignant"),
-        case(5, 2, label="malignant", reading="benign"),
-        case(5, 2, label="malignant"),  # sent again
+        case(2, 0, status="refer", predicted="malignant", ood_score=3.0),
+        case(3, 0, status="reject", predicted=None, ood_score=8.0),
+        case(4, 2, predicted="malignant", reading="malignant"),
+        case(5, 2, predicted="malignant", reading="benign"),
+        case(5, 2, predicted="malignant"),  # sent again
     ]
     rows = to_dict(only(cases))["weeks"]
     assert [row["week"] for row in rows] == ["2026-03-02", "2026-03-16"]
@@ -162,8 +162,8 @@ def test_weeks_and_measures_are_counted_as_on_paper() -> None:
         "answered": [(1 / 3, 3), (1, 2)],
         "referred": [(1 / 3, 3), (0, 2)],
         "rejected": [(1 / 3, 3), (0, 2)],
-        "said benign": [(1 / 2, 2), (0, 2)],
-        "said malignant": [(1 / 2, 2), (1, 2)],
+        "predicted benign": [(1 / 2, 2), (0, 2)],
+        "predicted malignant": [(1 / 2, 2), (1, 2)],
         "distance": [(4, 3), (None, 0)],
         "agreement": [(None, 0), (1 / 2, 2)],
     }
@@ -187,7 +187,7 @@ def test_the_week_of_a_sunday_is_the_monday_before_also_over_new_year() -> None:
 def test_several_findings_are_a_set_whatever_order_a_clinician_writes() -> None:
     label = "nodule|effusion"
     read = ["effusion|nodule", "nodule|effusion", "nodule", "nodule|effusion|mass"]
-    cases = [case(n, label=label, reading=said) for n, said in enumerate(read)]
+    cases = [case(n, predicted=label, reading=said) for n, said in enumerate(read)]
     assert only(cases).series["agreement"].values.tolist() == [1, 1, 0, 0]
 
 
@@ -231,7 +231,7 @@ def test_apart_by_less_than_five_points_is_the_same() -> None:
 
 def test_sentences_round_small_shares_finer_and_name_the_numbers() -> None:
     cases = [
-        case(100 * week + n, week, status="reject" if n < bad else "answer", label=None)
+        case(100 * week + n, week, status="reject" if n < bad else "answer", predicted=None)
         for week, bad in enumerate((1, 20))
         for n in range(40)
     ]
@@ -244,8 +244,8 @@ def test_sentences_round_small_shares_finer_and_name_the_numbers() -> None:
 
 
 def test_the_table_lines_up_under_long_class_names() -> None:
-    cases = [case(n, n % 2, label="a very long name of a class") for n in range(6)]
+    cases = [case(n, n % 2, predicted="a very long name of a class") for n in range(6)]
     lines = list(table(only(cases)))
     assert len({len(line) for line in lines}) == 1
-    column = lines[0].index("said a very long name of a class")
-    assert all("100 %" in line[column : column + 32] for line in lines[1:])
+    column = lines[0].index("predicted a very long name of a class")
+    assert all("100 %" in line[column : column + 37] for line in lines[1:])

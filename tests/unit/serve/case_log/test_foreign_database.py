@@ -85,6 +85,6 @@ def test_a_log_is_still_opened_by_looking(url: str, new_case: Callable[..., NewC
     (case_id,) = made.add([new_case()])
     made.close()
     looked = open_case_log(url, create=False)
-    assert looked.get(case_id).label == "benign"
+    assert looked.get(case_id).predicted == "benign"
     assert looked.verify() == ()
     looked.close()

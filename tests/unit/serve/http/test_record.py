@@ -52,11 +52,11 @@ class Broken(CaseLog):
 
 def test_a_case_says_what_was_said_and_neither_image_nor_file_name(judged: list[Judged]) -> None:
     red, nothing, _ = (new_case(one, "someone") for one in judged)
-    assert (red.status, red.label, red.code, red.user) == ("answer", "red", "sure", "someone")
+    assert (red.status, red.predicted, red.code, red.user) == ("answer", "red", "sure", "someone")
     assert red.image_sha256 == judged[0].sha256
     assert red.probability == red.probabilities["red"]
     assert red.quality["min_side"] == 48
-    assert (nothing.status, nothing.label, nothing.probability) == ("reject", None, None)
+    assert (nothing.status, nothing.predicted, nothing.probability) == ("reject", None, None)
     assert nothing.probabilities == {}
     assert "a.png" not in repr(red)
 

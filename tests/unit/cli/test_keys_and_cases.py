@@ -145,7 +145,8 @@ def test_json_of_cases_has_the_documented_fields(run: Run, tmp_path: Path) -> No
     assert document["next"] == ids[1]
     assert list(document["cases"][0]) == [
         "id", "time", "model", "model_version", "model_sha256", "image_sha256", "status",
-        "predicted", "probability", "probabilities", "code", "quality", "ood_score", "user", "feedback",
+        "predicted", "probability", "probabilities", "code", "quality", "ood_score", "user",
+        "feedback",
     ]  # fmt: skip
     rest = json.loads(run("cases", "list", "--after", ids[1], "--json")[1])
     assert ([case["id"] for case in rest["cases"]], rest["next"]) == ([ids[0]], None)

@@ -340,13 +340,13 @@ def test_the_model_page_has_what_the_file_says(tmp_path: Path) -> None:
         results=results,
         intended_use="to test",
         limits=("none known",),
-        data={"images": 3, "manifest_sha256": "0" * 64, "policy": "naive", "leaky": True},
+        data={"images": 3, "manifest_sha256": "0" * 64, "method": "naive", "leaky": True},
     )
     with running(model) as server:
         shown = server.http.get("/v1/model").json()
     accuracy = shown["results"]["accuracy"]
     assert (accuracy["value"], accuracy["ci95"]) == (0.9, [0.8, 0.95])
-    assert shown["leaky"] is True and shown["data"]["policy"] == "naive"
+    assert shown["leaky"] is True and shown["data"]["method"] == "naive"
     assert shown["intended_use"] == "to test" and shown["limits"] == ["none known"]
     assert shown["operating_point"]["confidence"] == info().operating_point.confidence
     assert shown["card"] == {"en": "# Model card\n", "zh": "# 模型卡\n"}

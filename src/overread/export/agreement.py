@@ -38,7 +38,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two models' answers to the same `images` differ; see `bundle.format.Conversion`."""
+    """How two models' answers to the same `images` differ; see `documents.bundle.Conversion`."""
 
     images: int
     changed: float

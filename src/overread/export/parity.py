@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from overread.bundle.format import BundleInfo
+from overread.documents.bundle import BundleInfo
 from overread.errors import BundleError
 from overread.evaluation.calibration import Calibration
 from overread.images.preprocess import load_preprocessed

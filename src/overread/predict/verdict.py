@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import BundleInfo, Conformal
+from overread.documents.bundle import BundleInfo, Conformal
 
 Status = Literal["answer", "refer", "reject"]
 

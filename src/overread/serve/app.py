@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from overread import __version__
-from overread.bundle.format import NOTICE
+from overread.documents.bundle import NOTICE
 from overread.errors import OverreadError
 from overread.predict.predictor import Predictor
 from overread.serve.case_log.database import database_url

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from overread.bundle.format import Tensors
+from overread.documents.bundle import Tensors
 from overread.errors import BundleError, ConfigError
 from overread.predict import engine as engines
 from overread.predict.engine import fastest

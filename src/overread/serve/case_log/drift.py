@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from overread.bundle.format import BundleInfo
+from overread.documents.bundle import BundleInfo
 from overread.serve.case_log.records import Case
 from overread.stats.intervals import LEVEL, Estimate
 

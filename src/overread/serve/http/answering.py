@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from overread.bundle.format import BundleInfo
 from overread.cores import usable_cores
+from overread.documents.bundle import BundleInfo
 from overread.files import sha256_bytes
 from overread.images.decode import Limits
 from overread.predict.heatmap import LONGEST, layer_png, shrunk

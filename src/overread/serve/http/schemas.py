@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from overread.bundle.format import (
+from overread.documents.bundle import (
+    AnswerThresholds,
     Conformal,
     DataFingerprint,
-    Estimate,
-    OperatingPoint,
+    Ood,
     QualityLimits,
+    ResultFigure,
 )
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -99,10 +100,10 @@ class ModelReply(ModelName):
     limits: list[str]
     licence: str
     notice: str
-    results: dict[str, Estimate]
-    operating_point: OperatingPoint
+    results: dict[str, ResultFigure]
+    operating_point: AnswerThresholds
     conformal: Conformal | None
-    ood: dict[str, Any] | None
+    ood: Ood | None
     quality: QualityLimits
     data: DataFingerprint
     leaky: bool

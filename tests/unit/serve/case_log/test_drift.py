@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from drift_cases import case, only
-from overread.bundle.format import Estimate as Figure
+from overread.documents.bundle import ResultFigure
 from overread.serve.case_log.drift import (
     DISTANCE,
     FEWEST,
@@ -133,8 +133,8 @@ def test_the_week_begins_on_monday_in_utc() -> None:
 
 def test_the_model_files_own_test_is_the_yardstick_where_it_is_known() -> None:
     figures = {
-        "accuracy": Figure(value=0.93, ci95=(0.9, 0.96), n=300),
-        "answered.coverage": Figure(value=0.8, ci95=(0.75, 0.85), n=300),
+        "accuracy": ResultFigure(value=0.93, ci95=(0.9, 0.96), n=300),
+        "answered.coverage": ResultFigure(value=0.8, ci95=(0.75, 0.85), n=300),
     }
     cases = [case(n, n // 60, reading=("benign", "malignant")[n % 10 < 4]) for n in range(120)]
     known = {"a" * 64: info(results=figures)}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from drift_cases import START, case, only
-from overread.bundle.format import Estimate as Figure
+from overread.documents.bundle import ResultFigure
 from overread.serve.case_log.drift import (
     ALPHA,
     DISTANCE,
@@ -211,7 +211,7 @@ def test_beside_its_own_test_only_intervals_apart_and_five_points_differ(
     coverage: float, low: float, high: float, differs: bool
 ) -> None:
     cases = [case(n, status="answer" if n < 700 else "refer") for n in range(1000)]
-    figures = {"answered.coverage": Figure(value=coverage, ci95=(low, high), n=400)}
+    figures = {"answered.coverage": ResultFigure(value=coverage, ci95=(low, high), n=400)}
     found = only(cases, models={"a" * 64: info(results=figures)})
     (answered,) = found.against
     assert (answered.measure, answered.here.value) == ("answered", 0.7)
@@ -223,7 +223,7 @@ def test_beside_its_own_test_only_intervals_apart_and_five_points_differ(
 
 def test_apart_by_less_than_five_points_is_the_same() -> None:
     cases = [case(n, status="answer" if n < 18_000 else "refer") for n in range(20_000)]
-    figures = {"answered.coverage": Figure(value=0.94, ci95=(0.935, 0.945), n=9000)}
+    figures = {"answered.coverage": ResultFigure(value=0.94, ci95=(0.935, 0.945), n=9000)}
     (answered,) = only(cases, models={"a" * 64: info(results=figures)}).against
     assert answered.here.high is not None and answered.here.high < 0.935
     assert not answered.differs

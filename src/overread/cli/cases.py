@@ -172,7 +172,7 @@ def opened(database: str | None, *, create: bool = False) -> Iterator[CaseLog]:
 
     if database == "none":  # as `overread serve` takes it
         raise ConfigError(
-            "'none' is no case log", where="--database", hint="Name the file or address of one."
+            "'none' is not a case log", where="--database", hint="Name the file or address of one."
         )
     log = open_case_log(database_url(database), create=create)
     try:
@@ -187,7 +187,9 @@ def _head(text: str) -> Head:
     number, _, hash_ = text.partition(":")
     if not number.isdecimal() or len(hash_) != 64:
         raise ConfigError(
-            f"'{text}' is no head", where="--noted", hint="Give it as `verify` printed it."
+            f"'{text}' is not a head of the log",
+            where="--noted",
+            hint="Give it as `verify` printed it.",
         )
     return Head(int(number), hash_)
 

@@ -93,7 +93,7 @@ def test_frame_by_frame(place: Path) -> None:
         (("none.overread", "images"), BundleError, "No such file"),
         (("images/red.png", "images"), BundleError, "not a whole model file"),
         (("m.overread", "nowhere"), DataError, "does not exist"),
-        (("m.overread", "empty"), DataError, "holds no image"),
+        (("m.overread", "empty"), DataError, "contains no image"),
         (("m.overread", "images", "--out", "p.txt"), ConfigError, r"\.csv, \.jsonl or"),
     ],
 )

@@ -132,7 +132,7 @@ def test_parquet_goes_on_after_a_stop_and_after_the_end(
     with pytest.raises(DataError, match="another model"):
         open_table(path, CLASSES, "0" * 64)
     path.write_bytes(before[:-9])
-    with pytest.raises(DataError, match="no whole Parquet file"):
+    with pytest.raises(DataError, match="not a complete Parquet file"):
         open_table(path, CLASSES, sha(some))
 
 

@@ -2,7 +2,7 @@
 
 Each share is followed by week. For every week it could have begun in, all images since then are set
 against all before; the best beginning is kept and tested exactly (Fisher; Mann and Whitney for
-distances), with Bonferroni's correction for all weeks and measures looked at. An image counts once
+distances), with Bonferroni's correction for all weeks and measures compared. An image counts once
 a week, however often it was sent.
 """
 
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Series:
+class WeeklyValues:
     """One measure: `values` (n,) of images in the weeks `weeks` (n,), Mondays as ordinals, rising.
 
     A share holds 0 and 1; the mean distance from the training images holds scores.
@@ -87,7 +87,7 @@ class Drift:
     sha256: str
     images: int
     weeks: tuple[date, ...]
-    series: Mapping[str, Series]
+    series: Mapping[str, WeeklyValues]
     changes: tuple[Change, ...]
     against: tuple[Against, ...]
 
@@ -160,18 +160,18 @@ def _drift(name: tuple[str, str, str], seen: list[_Seen], info: BundleInfo | Non
     seen.sort(key=lambda one: one.week)
     series = {found.name: found for found in _series(seen)}
     weeks = tuple(date.fromordinal(week) for week in sorted({one.week for one in seen}))
-    looks = len(series) * max(len(weeks) - 1, 1)
-    changes = [change for one in series.values() if (change := find_change(one, looks))]
+    comparisons = len(series) * max(len(weeks) - 1, 1)
+    changes = [change for one in series.values() if (change := find_change(one, comparisons))]
     changes.sort(key=lambda change: change.p)
     against = tuple(_against(series, info)) if info else ()
     return Drift(*name, len(seen), weeks, series, tuple(changes), against)
 
 
-def _series(seen: Sequence[_Seen]) -> Iterator[Series]:
-    def series(name: str, values: Iterable[float | None]) -> Series:
+def _series(seen: Sequence[_Seen]) -> Iterator[WeeklyValues]:
+    def series(name: str, values: Iterable[float | None]) -> WeeklyValues:
         kept = [(one.week, v) for one, v in zip(seen, values, strict=True) if v is not None]
         table = np.array(kept, np.float64).reshape(-1, 2)
-        return Series(name, table[:, 0].astype(np.int64), table[:, 1])
+        return WeeklyValues(name, table[:, 0].astype(np.int64), table[:, 1])
 
     for name, status in STATUSES.items():
         yield series(name, (one.status == status for one in seen))
@@ -184,10 +184,10 @@ def _series(seen: Sequence[_Seen]) -> Iterator[Series]:
     yield series(AGREEMENT, (one.agrees for one in seen))
 
 
-def find_change(series: Series, looks: int = 1) -> Change | None:
+def find_change(series: WeeklyValues, comparisons: int = 1) -> Change | None:
     """The change of a measure that is clearest, if it is clear and large enough to matter.
 
-    `looks` is how many pairs of week and measure are tried in all.
+    `comparisons` is how many pairs of week and measure are tried in all.
     """
     starts = np.flatnonzero(np.diff(series.weeks)) + 1  # where a new week begins
     n = len(series.values)
@@ -197,7 +197,7 @@ def find_change(series: Series, looks: int = 1) -> Change | None:
     at = int(starts[np.argmax(_evidence(series.values, starts))])
     before, now = series.values[:at], series.values[at:]
     gap = abs(float(now.mean() - before.mean()))
-    p = min(1.0, looks * _p_value(series.share, before, now))
+    p = min(1.0, comparisons * _p_value(series.share, before, now))
     if p >= ALPHA or gap < (LEAST_POINTS if series.share else LEAST_SPREADS * before.std()):
         return None
     since = date.fromordinal(int(series.weeks[at]))
@@ -219,7 +219,7 @@ def _p_value(share: bool, before: Floats, now: Floats) -> float:
     return float(stats.fisher_exact(table).pvalue)
 
 
-def _against(series: Mapping[str, Series], info: BundleInfo) -> Iterator[Against]:
+def _against(series: Mapping[str, WeeklyValues], info: BundleInfo) -> Iterator[Against]:
     """Shares here beside those of the model's own test part, where its file has them."""
     results = info.results or {}
     for measure, figure in (("answered", "answered.coverage"), (AGREEMENT, "accuracy")):
@@ -244,7 +244,7 @@ def unseen(drift: Drift) -> float:
     time in five."""
     share = drift.series["rejected"].values.mean() if drift.images else 0.0
     share = min(max(float(share), 1 / max(drift.images, 1)), 0.5)
-    looks = len(drift.series) * max(len(drift.weeks) - 1, 1)
-    z = stats.norm.ppf(1 - ALPHA / looks / 2) + stats.norm.ppf(0.8)
+    comparisons = len(drift.series) * max(len(drift.weeks) - 1, 1)
+    z = stats.norm.ppf(1 - ALPHA / comparisons / 2) + stats.norm.ppf(0.8)
     spread = float(z * np.sqrt(4 * share * (1 - share) / max(drift.images, 1)))
     return max(LEAST_POINTS, spread)

@@ -51,7 +51,9 @@ def export_cases(cases: Iterable[Case], target: Path) -> int:
     if suffix == ".csv":
         return _write(target, map(_csv_row, cases), _csv_line(COLUMNS))
     raise ConfigError(
-        f"'{target.name}' is of no known kind", where="--out", hint="Use .csv or .jsonl."
+        f"'{target.name}' is not a .csv or .jsonl file",
+        where="--out",
+        hint="End it in .csv or .jsonl.",
     )
 
 
@@ -65,7 +67,7 @@ def export_labelled(cases: Iterable[Case], images: Path, target: Path) -> Labell
     folder, base = images.resolve(), target.parent.resolve()
     if target.suffix.lower() != ".csv" or not folder.is_relative_to(base):
         raise ConfigError(
-            f"'{target}' is no .csv in the folder of the images or above it",
+            f"'{target}' is not a .csv file in the folder of the images or above it",
             where="--out",
             hint=f"Use --out {images / 'labelled.csv'}.",
         )

@@ -15,7 +15,7 @@ from overread.documents.bundle import ResultFigure
 from overread.serve.case_log.drift import (
     DISTANCE,
     FEWEST,
-    Series,
+    WeeklyValues,
     find_change,
     find_drift,
     mean_of,
@@ -171,9 +171,9 @@ def test_exact_intervals_are_those_of_the_textbook_and_never_too_short() -> None
 def test_a_change_in_the_first_or_last_few_images_is_left_alone() -> None:
     weeks = np.repeat([700_000, 700_007], [100, FEWEST - 1])
     values = np.repeat([0.0, 1.0], [100, FEWEST - 1])
-    assert find_change(Series("rejected", weeks, values)) is None
+    assert find_change(WeeklyValues("rejected", weeks, values)) is None
     weeks, values = np.append(weeks, 700_007), np.append(values, 1.0)
-    assert find_change(Series("rejected", weeks, values)) is not None
+    assert find_change(WeeklyValues("rejected", weeks, values)) is not None
 
 
 def test_table_and_json_hold_every_week_and_measure() -> None:

@@ -16,7 +16,7 @@ from overread.serve.case_log.drift import (
     ALPHA,
     DISTANCE,
     Change,
-    Series,
+    WeeklyValues,
     find_change,
     mean_of,
     share_of,
@@ -27,10 +27,10 @@ from tiny_bundle import info
 MONDAY = START.date()
 
 
-def series(name: str, *weeks: Sequence[float]) -> Series:
+def series(name: str, *weeks: Sequence[float]) -> WeeklyValues:
     """A measure with these values in weeks that follow each other."""
     ordinals = [MONDAY.toordinal() + 7 * k for k, values in enumerate(weeks) for _ in values]
-    return Series(name, np.array(ordinals), np.array([v for values in weeks for v in values]))
+    return WeeklyValues(name, np.array(ordinals), np.array([v for values in weeks for v in values]))
 
 
 def hits(count: int, n: int) -> list[float]:
@@ -59,8 +59,8 @@ def mann_whitney(before: Sequence[float], now: Sequence[float]) -> float:
 
 
 @pytest.mark.parametrize(("a", "n", "b", "m"), [(0, 30, 12, 30), (2, 50, 20, 40), (25, 25, 5, 30)])
-def test_the_p_of_a_share_is_fishers_times_the_looks(a: int, n: int, b: int, m: int) -> None:
-    change = find_change(series("rejected", hits(a, n), hits(b, m)), looks=3)
+def test_the_p_of_a_share_is_fishers_times_the_comparisons(a: int, n: int, b: int, m: int) -> None:
+    change = find_change(series("rejected", hits(a, n), hits(b, m)), comparisons=3)
     assert change is not None
     assert change.p == pytest.approx(3 * fisher(a, n, b, m), rel=1e-9)
     assert (change.before.value, change.now.value) == (a / n, b / m)
@@ -70,7 +70,7 @@ def test_the_p_of_a_share_is_fishers_times_the_looks(a: int, n: int, b: int, m: 
 def test_the_p_of_the_distance_is_that_of_ranks_and_not_of_means() -> None:
     before = [float(k % 8) for k in range(40)]
     now = [float(k % 8) + 3 for k in range(24)] + [1000.0]  # one wild value moves no rank further
-    change = find_change(series(DISTANCE, before, now), looks=2)
+    change = find_change(series(DISTANCE, before, now), comparisons=2)
     assert change is not None
     assert change.p == pytest.approx(2 * mann_whitney(before, now), rel=1e-9)
 
@@ -80,8 +80,8 @@ def test_looking_more_often_asks_for_more() -> None:
     p = fisher(2, 40, 12, 40)
     enough = int(ALPHA / p)
     assert enough >= 1
-    assert find_change(series("rejected", *weeks), looks=enough) is not None
-    assert find_change(series("rejected", *weeks), looks=enough + 1) is None
+    assert find_change(series("rejected", *weeks), comparisons=enough) is not None
+    assert find_change(series("rejected", *weeks), comparisons=enough + 1) is None
 
 
 def test_the_beginning_is_where_most_is_explained() -> None:

@@ -85,7 +85,7 @@ def test_an_export_is_private_whole_and_replaces_nothing_when_it_fails(
         export_cases(broken(), target)  # type: ignore[arg-type]
     assert target.read_text() == header
     assert [p.name for p in tmp_path.iterdir() if p.name != "log"] == ["out.csv"]
-    with pytest.raises(ConfigError, match=r"'out\.xlsx' is of no known kind"):
+    with pytest.raises(ConfigError, match=r"'out\.xlsx' is not a \.csv or \.jsonl file"):
         export_cases(log.cases(), tmp_path / "out.xlsx")
 
 

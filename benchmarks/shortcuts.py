@@ -23,9 +23,9 @@ from benchmarks.shortcuts_page import page
 
 from overread.assess.labelled import predict_records
 from overread.assess.shortcut_tests import try_shortcuts
-from overread.bundle.format import BundleInfo, Tensors
 from overread.bundle.write import bundle_bytes
 from overread.dataset.read.source import image_bytes
+from overread.documents.bundle import BundleInfo, Tensors
 from overread.documents.manifest import ImageRecord, read_manifest
 from overread.documents.predictions import write_predictions
 from overread.evaluation.calibration import Calibration
@@ -283,7 +283,7 @@ def _bundle(
             "calibration": {"scale": calibration.scale, "bias": calibration.bias},
             "operating_point": {"confidence": 0.5},
             "heatmap": {"scale": _scale(root, records[:: max(len(records) // 64, 1)], onnx)},
-            "data": {"images": 1, "manifest_sha256": "0" * 64, "policy": "leak-proof"},
+            "data": {"images": 1, "manifest_sha256": "0" * 64, "method": "leak-proof"},
         }
     )
     golden: dict[str, np.ndarray[Any, Any]] = {

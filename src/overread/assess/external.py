@@ -14,9 +14,9 @@ from typing import Any
 from overread.assess.labelled import predict_records
 from overread.assess.mistakes import write_mistakes
 from overread.assess.shortcut_tests import try_shortcuts
-from overread.bundle.format import BundleInfo
 from overread.dataset.groups import group_records
 from overread.dataset.read.scan import scan
+from overread.documents.bundle import BundleInfo
 from overread.documents.manifest import ImageRecord, Manifest, write_manifest
 from overread.documents.predictions import write_predictions
 from overread.errors import DataError, did_you_mean

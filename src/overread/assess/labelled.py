@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import BundleInfo
 from overread.dataset.read.source import image_bytes
+from overread.documents.bundle import BundleInfo
 from overread.documents.manifest import ImageRecord
 from overread.documents.predictions import PredictionTable, decide
 from overread.errors import DataError, OverreadError

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from overread.bundle.format import Estimate
+from overread.documents.bundle import ResultFigure
 
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_auroc", "macro_f1", "mcc", "nll", "brier")
 OF_A_CLASS = ("sensitivity", "specificity", "precision", "npv", "auroc")
 
 
-def results_of(test: Mapping[str, Any]) -> dict[str, Estimate]:
+def results_of(test: Mapping[str, Any]) -> dict[str, ResultFigure]:
     """Figures of the part `test` of metrics.json by name, each with its interval and n.
 
     Headlines under their own names; `answered.coverage`, `answered.accuracy`; then by class
@@ -22,7 +22,7 @@ def results_of(test: Mapping[str, Any]) -> dict[str, Estimate]:
     for name, found in _figures(test):
         if found and found["value"] is not None and found["ci95"] and None not in found["ci95"]:
             n = found.get("n", test.get("n"))
-            kept[name] = Estimate(value=found["value"], ci95=tuple(found["ci95"]), n=n)
+            kept[name] = ResultFigure(value=found["value"], ci95=tuple(found["ci95"]), n=n)
     return kept
 
 

@@ -21,7 +21,7 @@ AUROC_DROP, CHANGED = 0.005, 0.01
 
 @dataclass(frozen=True)
 class Answered:
-    """What a model said of some images: verdicts (status, label), probabilities (n, K)."""
+    """What a model said of some images: verdicts (status, predicted), probabilities (n, K)."""
 
     verdicts: tuple[tuple[str, str | None], ...]
     probabilities: NDArray[np.float32]
@@ -31,14 +31,14 @@ class Answered:
         """The answers of `predictor`; `images` must be readable."""
         said = list(_judged(predictor, images))
         return cls(
-            tuple((one.status, one.label) for one in said),
+            tuple((one.status, one.predicted) for one in said),
             np.stack([np.asarray(one.scores) for one in said]),
         )
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two models' answers to the same `images` differ; see `bundle.format.Conversion`."""
+    """How two models' answers to the same `images` differ; see `documents.bundle.Conversion`."""
 
     images: int
     changed: float

@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import BundleInfo
 from overread.bundle.read import Bundle, read_bundle_bytes
 from overread.bundle.write import bundle_bytes
+from overread.documents.bundle import BundleInfo
 from overread.errors import BundleError
 from overread.export.agreement import (
     CHANGED,

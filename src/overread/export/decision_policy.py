@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from overread.assess.ood_fit import Outliers, Views, fit_gate
 from overread.assess.outliers import synthetic_outliers
-from overread.bundle.format import Calibration as StatedCalibration
-from overread.bundle.format import Conformal, Ood, OperatingPoint, QualityLimits
+from overread.bundle.stated import stated_calibration
+from overread.documents.bundle import AnswerThresholds, Conformal, Ood, QualityLimits
 from overread.documents.predictions import PredictionTable, decide
 from overread.evaluation.calibration import Calibration, fit_calibration
 from overread.evaluation.conformal import MISSED, conformal_quantiles
@@ -40,7 +40,7 @@ class Decisions:
     """The settled parts of a bundle. `gate` is None where there are too few images for one."""
 
     calibration: Calibration
-    operating_point: OperatingPoint
+    operating_point: AnswerThresholds
     conformal: Conformal
     quality: QualityLimits
     gate: tuple[Gate, Ood] | None
@@ -48,7 +48,7 @@ class Decisions:
     def fields(self) -> dict[str, Any]:
         """What `BundleInfo` says of them."""
         return {
-            "calibration": StatedCalibration.of(self.calibration),
+            "calibration": stated_calibration(self.calibration),
             "operating_point": self.operating_point,
             "conformal": self.conformal,
             "quality": self.quality,
@@ -109,14 +109,14 @@ def _table(
     )
 
 
-def _operating_point(val: PredictionTable, confidence: float | None) -> OperatingPoint:
+def _operating_point(val: PredictionTable, confidence: float | None) -> AnswerThresholds:
     """The recipe's confidence; else the lowest at which few validation answers were wrong."""
     if confidence is not None:
-        return OperatingPoint(confidence=confidence, chosen="recipe")
+        return AnswerThresholds(confidence=confidence, chosen="recipe")
     found = threshold_for_error(val, ERROR)
     if found is None:
-        return OperatingPoint(confidence=CONFIDENCE, chosen="default")
-    return OperatingPoint(confidence=_down(found), chosen="validation")
+        return AnswerThresholds(confidence=CONFIDENCE, chosen="default")
+    return AnswerThresholds(confidence=_down(found), chosen="validation")
 
 
 def _conformal(val: PredictionTable) -> Conformal:

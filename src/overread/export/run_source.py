@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from overread.bundle.format import BundleInfo
 from overread.cores import usable_cores
 from overread.dataset.read.source import image_bytes
 from overread.dataset.split.split import CERTIFICATE_FILE
 from overread.dataset.split.verifier import check_certificate
+from overread.documents.bundle import BundleInfo
 from overread.documents.manifest import MANIFEST_FILE, ImageRecord, Manifest, read_manifest
 from overread.errors import DataError, LeakError
 from overread.files import read_json, sha256_bytes, sha256_file

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from overread.bundle.format import BundleInfo
 from overread.bundle.read import read_bundle
+from overread.documents.bundle import BundleInfo
 from overread.errors import ConfigError, DataError
 from overread.evaluation.calibration import Calibration
 from overread.export.golden import drawn

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from overread.assess.labelled import predict_records, select_split
-from overread.bundle.format import Conversion, Heatmap
 from overread.bundle.read import Bundle, read_bundle
 from overread.bundle.results import results_of
 from overread.bundle.write import write_bundle
 from overread.dataset.split.split import CERTIFICATE_FILE
+from overread.documents.bundle import Conversion, Heatmap
 from overread.documents.predictions import write_predictions
 from overread.errors import BundleError, DataError
 from overread.evaluation.recompute import recompute

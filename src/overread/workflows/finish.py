@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from overread.assess.labelled import predict_records, select_split
 from overread.assess.mistakes import write_mistakes
 from overread.assess.shortcut_tests import try_shortcuts
-from overread.bundle.format import (
-    BundleInfo,
-    DataFingerprint,
-    Heatmap,
-    Preprocess,
-    Tensors,
-)
 from overread.bundle.results import results_of
+from overread.bundle.stated import stated_preprocess
 from overread.bundle.write import write_bundle
 from overread.dataset.read.known_data_sets import passport_named
 from overread.dataset.split.split import CERTIFICATE_FILE
+from overread.documents.bundle import (
+    BundleInfo,
+    DataFingerprint,
+    Heatmap,
+    Tensors,
+)
 from overread.documents.manifest import Manifest
 from overread.documents.plan import ParameterCounts, Plan, TrainingResult
 from overread.documents.predictions import write_predictions
@@ -154,12 +154,12 @@ def _info(run: Path, plan: Plan, decisions: Decisions, tensors: Tensors) -> Bund
         recipe=plan.recipe.name,
         classes=plan.classes,
         multilabel=plan.multilabel,
-        preprocess=Preprocess.of(plan.preprocess),
+        preprocess=stated_preprocess(plan.preprocess),
         data=DataFingerprint(
             images=int(certificate["images"]),
             groups=int(certificate["groups"]),
             manifest_sha256=str(certificate["manifest_sha256"]),
-            policy=str(certificate["method"]),
+            method=str(certificate["method"]),
             leaky=bool(certificate["leaky"]),
         ),
         versions=versions() | _training_versions(),

@@ -15,19 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from overread.bundle.format import (
-    BundleInfo,
-    Calibration,
-    DataFingerprint,
-    Heatmap,
-    OperatingPoint,
-    Preprocess,
-    Tensors,
-)
+from overread.bundle.stated import stated_calibration, stated_preprocess
 from overread.bundle.write import write_bundle
 from overread.cores import usable_cores
 from overread.dataset.groups import group_records, members
 from overread.dataset.read.scan import scan
+from overread.documents.bundle import (
+    AnswerThresholds,
+    BundleInfo,
+    DataFingerprint,
+    Heatmap,
+    Tensors,
+)
 from overread.documents.manifest import Manifest
 from overread.errors import ConfigError
 from overread.evaluation.calibration import Calibration as Fitted
@@ -207,8 +206,8 @@ def _info(
     except ConfigError as error:
         reason = error.problem
     plain: dict[str, Any] = {
-        "calibration": Calibration.of(_identity(network)),
-        "operating_point": OperatingPoint(confidence=CONFIDENCE, chosen="default"),
+        "calibration": stated_calibration(_identity(network)),
+        "operating_point": AnswerThresholds(confidence=CONFIDENCE, chosen="default"),
     }
     info = BundleInfo(
         name=source.stem,
@@ -217,12 +216,12 @@ def _info(
         recipe="imported",
         classes=tuple(classes),
         multilabel=network.multilabel,
-        preprocess=Preprocess.of(spec),
+        preprocess=stated_preprocess(spec),
         data=DataFingerprint(
             images=settled.images if settled else 0,
             groups=settled.groups if settled else None,
             manifest_sha256=sha256_file(source),
-            policy="imported",
+            method="imported",
         ),
         versions=versions(),
         **(plain if settled is None else settled.decisions.fields()),

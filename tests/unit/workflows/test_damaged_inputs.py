@@ -309,7 +309,7 @@ def run_folder(run: Path, root: Path, records: list[ImageRecord]) -> Any:
     digest = sha256_file(run / "manifest.csv")
     certificate = {"verified_by": "overread.dataset.split.verifier 1", "manifest_sha256": digest}
     write_json(run / "certificate.json", certificate)
-    return info(data={"images": 4, "manifest_sha256": digest, "policy": "leak-proof"})
+    return info(data={"images": 4, "manifest_sha256": digest, "method": "leak-proof"})
 
 
 def test_a_run_gives_its_training_and_validation_images_wherever_they_lie(

@@ -11,6 +11,7 @@ from overread.dataset.split.parts import Policy
 from overread.dataset.split.split import CERTIFICATE_FILE, split
 from overread.dataset.split.verifier import check_certificate
 from overread.documents.manifest import AUDIT_FILE, Manifest, read_manifest
+from overread.documents.metrics import Metrics
 from overread.errors import DataError, LeakError
 from overread.files import read_json
 from overread.recipe.load import load_recipe, with_overrides
@@ -41,8 +42,8 @@ def train(
     resume: bool = False,
     show: bool = True,
     command: str = "",
-) -> dict[str, Any]:
-    """Train `recipe` on DATA into the folder OUT; returns the metrics.json document.
+) -> Metrics:
+    """Train `recipe` on DATA into the folder OUT; returns its figures (metrics.json).
 
     What OUT already holds of the audit and the split is used, what is missing is made. `changes`
     sets single values of the recipe by dotted name, such as {"epochs": 3}. `minutes` is the time
@@ -69,9 +70,9 @@ def train(
         "fixed": tuple(changes or ()),
     }
 
-    def run_in(folder: Path, wanted: Policy, again: bool) -> dict[str, Any]:
+    def run_in(folder: Path, wanted: Policy, again: bool) -> Metrics:
         if again and is_finished(folder):
-            return read_json(folder / "metrics.json")
+            return Metrics.read(folder)
         check_free(folder, resume=again)
         manifest = prepare(data, folder, policy=wanted, ratio=ratio, seed=seed)
         plan = plan_run(folder, manifest, chosen, resume=again, **settings)
@@ -80,7 +81,7 @@ def train(
         return finish(folder, manifest, plan, result, command=command, shortcuts=tried)
 
     metrics = run_in(out, policy, resume)
-    if leak_price and not metrics["leak_price"]:
+    if leak_price and not metrics.leak_price:
         naive = prepare_naive(out, ratio=_ratio(ratio), seed=seed)
         return add_leak_price(out, run_in(naive, "naive", True))
     return metrics

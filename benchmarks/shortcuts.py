@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.shortcuts_page import page
 
 from overread.assess.labelled import predict_records
-from overread.assess.shortcut_tests import try_shortcuts
+from overread.assess.shortcut_tests import run_shortcut_tests
 from overread.bundle.write import bundle_bytes
 from overread.dataset.read.source import image_bytes
 from overread.documents.bundle import BundleInfo, Tensors
@@ -191,7 +191,7 @@ def _judged(
 ) -> dict[str, Any]:
     tests = [record for record in records if record.split == "test"]
     predictor = load(model, threads=1, check=False)  # no picture for a self-test is in it
-    try_shortcuts(predictor, root, tests, folder)
+    run_shortcut_tests(predictor, root, tests, folder)
     write_predictions(folder / "predictions.csv", predict_records(predictor, root, tests)[0])
     return recompute(folder)
 

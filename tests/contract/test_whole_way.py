@@ -53,7 +53,7 @@ LEFT = {
 }  # fmt: skip
 METRICS = {
     "n", "groups", "accuracy", "balanced_accuracy", "macro_auroc", "macro_f1", "mcc", "nll",
-    "brier", "ece", "per_class", "confusion", "answered",
+    "brier", "rms_calibration_error", "per_class", "confusion", "answered",
 }  # fmt: skip
 OF_A_CLASS = {
     "n", "sensitivity", "specificity", "precision", "npv", "f1", "auroc", "average_precision",
@@ -100,7 +100,7 @@ def test_every_json_file_has_its_schema_version(run: Path) -> None:
 
 def test_metrics_have_the_contracts_fields_each_with_an_interval(run: Path) -> None:
     metrics = document(run, "metrics.json")
-    assert {"test", "val", "leak_price", "test_looks"} <= set(metrics)
+    assert {"test", "val", "leak_price", "test_set_uses"} <= set(metrics)
     for part in (metrics["test"], metrics["val"]):
         assert set(part) >= METRICS
         estimates = [
@@ -113,7 +113,7 @@ def test_metrics_have_the_contracts_fields_each_with_an_interval(run: Path) -> N
         for found in estimates:
             low, high = found["ci95"]
             assert found["value"] is None or low <= found["value"] <= high
-    assert metrics["test_looks"] == 1
+    assert metrics["test_set_uses"] == 1
     rows = metrics["shortcuts"]["rows"]
     assert {"border_only", "masked_out", "reencoded"} <= {row["intervention"] for row in rows}
     assert metrics["heatmaps"]["n"] + metrics["heatmaps"]["empty"] > 0, "phantom data have masks"

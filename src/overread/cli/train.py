@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from overread.cli.output import JsonFlag, console, print_json, show_estimates, show_shortcuts
+from overread.cli.output import JsonFlag, console, print_json, show_estimates, show_shortcut_tests
 from overread.cli.split import Policy, parse_ratio
 from overread.training.options import TrainOptions
 
@@ -64,8 +64,7 @@ def train(
         bool, typer.Option(help="Train once more on a random split: what does the leak buy?")
     ] = TrainOptions.leak_price,
     shortcuts: Annotated[
-        bool,
-        typer.Option(help="Shortcut tests: the model on test images with their content covered."),
+        bool, typer.Option(help="Run the shortcut tests on the finished model.")
     ] = TrainOptions.shortcuts,
     resume: Annotated[bool, typer.Option(help="Go on with a run that was broken off.")] = False,
     json: JsonFlag = False,
@@ -96,14 +95,14 @@ def train(
     command = shlex.join(["overread", *sys.argv[1:]])
     metrics = run_training(data, out, options, resume=resume, command=command)
     if json:
-        print_json(metrics)
+        print_json(metrics.to_dict())
         return
     show_estimates(metrics)
-    show_shortcuts(metrics)
-    if price := metrics.get("leak_price"):
-        (low, high), gap = price["gap"]["ci95"], price["gap"]["value"]
+    show_shortcut_tests(metrics)
+    if (price := metrics.leak_price) and price.gap and price.naive:
+        gap, naive = price.gap, price.naive
         console.print(
-            f"\nOn a random split the same training seems to reach {price['naive']['value']:.3f} "
-            f"accuracy: {gap:+.3f} (95 % interval {low:+.3f} to {high:+.3f}) for the leak."
+            f"\nOn a random split the same training seems to reach {naive.value:.3f} accuracy: "
+            f"{gap.value:+.3f} (95 % interval {gap.low:+.3f} to {gap.high:+.3f}) for the leak."
         )
     console.print(f"\nReport  {out / 'report.html'}\nModel   {out / 'model.overread'}")

@@ -21,10 +21,10 @@ from overread.documents.bundle import Conversion, Heatmap
 from overread.documents.predictions import write_predictions
 from overread.errors import BundleError, DataError
 from overread.evaluation.recompute import recompute
-from overread.evaluation.test_set_uses import count_look, hash_of_test_set
+from overread.evaluation.test_set_uses import count_use, hash_of_test_set
 from overread.export.attempts import Attempt, Precision, smaller_form
 from overread.export.run_source import RunSource, open_run, run_of
-from overread.files import sha256_bytes, sha256_file, write_json
+from overread.files import sha256_bytes, sha256_file
 from overread.pages.texts import Said, say
 from overread.predict.predictor import load
 from overread.predict.selftest import versions
@@ -145,7 +145,7 @@ def _note(conversion: Conversion, attempt: Attempt, *, tested: bool) -> Iterator
 
 
 def _judged(made: Bundle, source: RunSource) -> tuple[Any, dict[str, str]]:
-    """Test figures and cards of the new model: one more look at the run's test part."""
+    """Test figures and cards of the new model: one more use of the run's test split."""
     with tempfile.TemporaryDirectory(prefix="overread-") as name:
         folder = Path(name) / source.run.resolve().name
         folder.mkdir()
@@ -159,11 +159,11 @@ def _judged(made: Bundle, source: RunSource) -> tuple[Any, dict[str, str]]:
         table, _ = predict_records(predictor, source.manifest.root, records, title="Testing")
         write_predictions(folder / "predictions.csv", table)
         tests = hash_of_test_set(r.sha256 for r in select_split(records, "test"))
-        looks = count_look(tests, sha256_bytes(predictor.bundle.onnx))
-        metrics = {**recompute(folder), "test_looks": looks}
-        write_json(folder / "metrics.json", metrics)
+        uses = count_use(tests, sha256_bytes(predictor.bundle.onnx))
+        metrics = recompute(folder).model_copy(update={"test_set_uses": uses})
+        metrics.write(folder)
         english, chinese = write_cards(folder)
-    return results_of(metrics["test"]), {"en": english, "zh": chinese}
+    return results_of(metrics.test), {"en": english, "zh": chinese}
 
 
 def _report(

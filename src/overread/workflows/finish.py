@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overread.assess.labelled import predict_records, select_split
 from overread.assess.mistakes import write_mistakes
-from overread.assess.shortcut_tests import try_shortcuts
+from overread.assess.shortcut_tests import run_shortcut_tests
 from overread.bundle.results import results_of
 from overread.bundle.stated import stated_preprocess
 from overread.bundle.write import write_bundle
@@ -26,16 +25,18 @@ from overread.documents.bundle import (
     Heatmap,
     Tensors,
 )
+from overread.documents.certificate import Certificate
 from overread.documents.manifest import Manifest
+from overread.documents.metrics import Metrics, SplitState
 from overread.documents.plan import ParameterCounts, Plan, TrainingResult
 from overread.documents.predictions import write_predictions
 from overread.evaluation.recompute import recompute
-from overread.evaluation.test_set_uses import count_look, hash_of_test_set
+from overread.evaluation.test_set_uses import count_use, hash_of_test_set
 from overread.export.decision_policy import Decisions, settle
 from overread.export.golden import drawn, golden_inputs, with_answers
 from overread.export.parity import check_parity, odd_images
 from overread.export.to_onnx import export_classifier
-from overread.files import read_json, sha256_bytes, write_json
+from overread.files import read_json, sha256_bytes
 from overread.networks.classifier import count_parameters
 from overread.predict.heatmap import fit_scale
 from overread.predict.predictor import load
@@ -71,12 +72,11 @@ def finish(
     *,
     command: str = "",
     shortcuts: bool = True,
-) -> dict[str, Any]:
+) -> Metrics:
     """Leave model.overread, predictions.csv, metrics.json, report.html and the cards in RUN.
 
-    `shortcuts`: also try the model on test images whose medicine was taken away. Returns the
-    metrics.json document. Raises BundleError when the exported graph does not answer as the
-    network does.
+    `shortcuts`: also run the shortcut tests. Returns the figures. Raises BundleError
+    when the exported graph does not answer as the network does.
     """
     _note_origin(run, plan, result, command)
     built = build(run, manifest, plan)
@@ -88,7 +88,7 @@ def finish(
     english, chinese = write_cards(run)
     passport = passport_named(manifest.passport)
     update = {
-        "results": results_of(metrics["test"]),
+        "results": results_of(metrics.test),
         "subject": dict(passport.subject) if passport else {},
     }
     info = built.info.model_copy(update=update)
@@ -183,29 +183,34 @@ def _write(path: Path, built: Built, cards: dict[str, str]) -> None:
     write_bundle(path, built.info, built.onnx, built.golden, cards, ood=built.ood)
 
 
-def _judge(run: Path, manifest: Manifest, model: Path, *, shortcuts: bool) -> dict[str, Any]:
+def _judge(run: Path, manifest: Manifest, model: Path, *, shortcuts: bool) -> Metrics:
     """Run the bundle itself over validation and test images, and evaluate what it says."""
     predictor = load(model)
     records = tuple(select_split(manifest.records, "val", "test"))
     table, _ = predict_records(predictor, manifest.root, records, title="Validation and test")
     write_predictions(run / "predictions.csv", table)
     tests = tuple(select_split(manifest.records, "test"))
-    # LoadedSplit of the same look at the test images: it reports, and nothing is chosen by it.
+    # Part of the same use of the test images: it reports, and nothing is chosen by it.
     if shortcuts:
-        try_shortcuts(predictor, manifest.root, tests, run)
+        run_shortcut_tests(predictor, manifest.root, tests, run)
     test_set = hash_of_test_set(record.sha256 for record in tests)
-    looks = count_look(test_set, sha256_bytes(predictor.bundle.onnx))
-    metrics = {**recompute(run), "test_looks": looks, "split": _split(run)}
-    write_json(run / "metrics.json", metrics)
+    uses = count_use(test_set, sha256_bytes(predictor.bundle.onnx))
+    metrics = recompute(run).model_copy(update={"test_set_uses": uses, "split": _split(run)})
+    metrics.write(run)
     write_mistakes(predictor, manifest.root, table.select("test"), run / "figures" / "mistakes")
     return metrics
 
 
-def _split(run: Path) -> dict[str, Any]:
-    """What every figure of a run must be read with: how its test part was set apart."""
-    certificate = read_json(run / CERTIFICATE_FILE)
-    names = ("method", "leaky", "siblings_in_training", "test_images", "manifest_sha256")
-    return {name: certificate[name] for name in names}
+def _split(run: Path) -> SplitState:
+    """What every figure of a run must be read with: how its test split was set apart."""
+    certificate = Certificate.read(run)
+    return SplitState(
+        method=certificate.method,
+        leaky=certificate.leaky,
+        leaked_test_images=certificate.leaked_test_images,
+        test_images=certificate.test_images,
+        manifest_sha256=certificate.manifest_sha256,
+    )
 
 
 def _note_origin(run: Path, plan: Plan, result: FitResult, command: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from overread.dataset.audit.audit import audit
 from overread.dataset.split.split import CERTIFICATE_FILE, split
 from overread.dataset.split.verifier import check_certificate
 from overread.documents.manifest import AUDIT_FILE, Manifest, read_manifest
+from overread.documents.metrics import Metrics
 from overread.errors import DataError, LeakError
 from overread.export.head_gradient import check_head
 from overread.files import read_json
@@ -33,8 +33,8 @@ def train(
     resume: bool = False,
     show: bool = True,
     command: str = "",
-) -> dict[str, Any]:
-    """Train on DATA into the folder OUT as `options` say; returns the metrics.json document.
+) -> Metrics:
+    """Train on DATA into the folder OUT as `options` say; returns the figures (metrics.json).
 
     What OUT already holds of the audit and the split is used, what is missing is made. With
     `resume` a run that was broken off goes on, and ends as if it had not been; one that is
@@ -48,7 +48,7 @@ def train(
     data, out = Path(data), Path(out)
     recipe = checked_recipe(options)  # what can be refused is refused before the long work begins
     metrics = _train_in(out, data, recipe, options, resume=resume, show=show, command=command)
-    if options.leak_price and not metrics["leak_price"]:
+    if options.leak_price and not metrics.leak_price:
         naive = prepare_naive(out, ratio=options.ratio, seed=options.seed)
         again = replace(options, method="naive", shortcuts=False)
         found = _train_in(naive, data, recipe, again, resume=True, show=show, command=command)
@@ -65,9 +65,9 @@ def _train_in(
     resume: bool,
     show: bool,
     command: str,
-) -> dict[str, Any]:
+) -> Metrics:
     if resume and is_finished(run):
-        return read_json(run / "metrics.json")
+        return Metrics.read(run)
     check_free(run, resume=resume)
     manifest = prepare(data, run, options)
     plan = plan_run(run, manifest, recipe, options, resume=resume)

@@ -19,7 +19,8 @@ from scipy import stats
 
 from overread.documents.bundle import BundleInfo
 from overread.serve.case_log.records import Case
-from overread.stats.intervals import LEVEL, Estimate
+from overread.stats.estimate import Estimate
+from overread.stats.intervals import LEVEL
 
 ALPHA = 0.01  # low: people look every week
 FEWEST = 20  # images on either side of a change

@@ -16,7 +16,7 @@ from overread.serve.case_log.drift import (
     Drift,
     unseen,
 )
-from overread.stats.intervals import Estimate
+from overread.stats.estimate import Estimate
 
 
 def sentences(drift: Drift) -> list[str]:

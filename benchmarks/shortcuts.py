@@ -146,7 +146,7 @@ def product(
     metrics = train(
         labels, run, TrainOptions(from_scratch=True, changes=AUTO, threads=threads), show=False
     )
-    return learnt(run, metrics, seed)
+    return learnt(run, metrics.to_dict(), seed)
 
 
 def learnt(run: Path, metrics: Mapping[str, Any], seed: int) -> dict[str, Any]:

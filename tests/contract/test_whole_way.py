@@ -27,6 +27,7 @@ from overread.documents.manifest import read_manifest
 from overread.documents.plan import Plan
 from overread.documents.predictions import read_predictions
 from overread.errors import DataError, LeakError
+from overread.export.build import build
 from overread.export.gradcam import autograd_cam
 from overread.images.preprocess import load_preprocessed
 from overread.networks.inference import predict_logits
@@ -36,7 +37,6 @@ from overread.predict.session import Session
 from overread.report.verify import verify_run
 from overread.training.fit import load_best
 from overread.training.options import TrainOptions
-from overread.workflows.finish import build
 from overread.workflows.train import is_finished, train
 
 pytestmark = pytest.mark.slow
@@ -205,13 +205,15 @@ def test_the_bundle_holds_no_patients_picture(run: Path) -> None:
 
 def test_thresholds_do_not_depend_on_the_test_part(run: Path) -> None:
     """Every limit in the bundle can be had again from training and validation images alone."""
-    from overread.export.decision_policy import settle
-    from overread.workflows.finish import _part
+    from overread.export.build import prepared_images
+    from overread.export.decision_policy import fit_decision_policy
 
     plan, manifest = Plan.read(run), read_manifest(run)
     without_test = manifest.with_records(tuple(r for r in manifest.records if r.split != "test"))
-    parts = [_part(run, without_test, plan, split) for split in ("train", "val")]
-    again = settle(load_best(run), *parts, plan.classes, confidence=None, seed=plan.seed)
+    parts = [prepared_images(run, without_test, plan, split) for split in ("train", "val")]
+    again = fit_decision_policy(
+        load_best(run), *parts, plan.classes, confidence=None, seed=plan.seed
+    )
     info = read_bundle(run / "model.overread").info
     assert info.operating_point == again.operating_point
     assert info.conformal == again.conformal

@@ -1,4 +1,4 @@
-"""What a trained network may say and when: settled on training and validation images alone.
+"""What a trained network may say and when: fitted on training and validation images alone.
 
 Calibration, the operating point, conformal limits and the out-of-distribution gate all come from
 here; no test image is read.
@@ -36,8 +36,8 @@ SMALLEST_GATE = 20
 
 
 @dataclass(frozen=True)
-class Decisions:
-    """The settled parts of a bundle. `gate` is None where there are too few images for one."""
+class DecisionPolicy:
+    """The fitted parts of a bundle. `gate` is None where there are too few images for one."""
 
     calibration: Calibration
     operating_point: AnswerThresholds
@@ -60,7 +60,7 @@ class Decisions:
         return {} if self.gate is None else self.gate[0].arrays()
 
 
-def settle(
+def fit_decision_policy(
     model: Classifier | Answers,
     train: LoadedSplit,
     val: LoadedSplit,
@@ -68,7 +68,7 @@ def settle(
     *,
     confidence: float | None,
     seed: int,
-) -> Decisions:
+) -> DecisionPolicy:
     """Fit everything that stands between logits and a verdict.
 
     `train` and `val` hold images prepared as for prediction; `classes` are those of the
@@ -79,7 +79,7 @@ def settle(
     groups = [record.group for record in val.records]
     calibration = fit_calibration(logits, val.targets, groups)
     table = _table(calibration.apply(logits), val, classes, multilabel=answers.multilabel)
-    return Decisions(
+    return DecisionPolicy(
         calibration=calibration,
         operating_point=_operating_point(table, confidence),
         conformal=_conformal(table),

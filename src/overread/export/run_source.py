@@ -33,13 +33,15 @@ def run_of(model: Path, run: Path | None) -> Path | None:
         return folder
     if run is not None:
         raise DataError(
-            f"holds no {CERTIFICATE_FILE}", where=run, hint="Name the folder of the training run."
+            f"does not hold {CERTIFICATE_FILE}",
+            where=run,
+            hint="Name the folder of the training run.",
         )
     return None
 
 
 def open_run(info: BundleInfo, run: Path, data: Path | None = None) -> RunSource:
-    """The parts of RUN that a model was trained and settled on; no test image is read.
+    """The splits of RUN that a model and its thresholds were fitted on; no test image is read.
 
     `data` is where the images lie now, if they were moved.
 

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from overread.assess.labelled import predict_records, select_split
 from overread.assess.mistakes import write_mistakes
 from overread.assess.shortcut_tests import run_shortcut_tests
 from overread.bundle.results import results_of
-from overread.bundle.stated import stated_preprocess
 from overread.bundle.write import write_bundle
 from overread.dataset.read.known_data_sets import passport_named
-from overread.dataset.split.split import CERTIFICATE_FILE
-from overread.documents.bundle import (
-    BundleInfo,
-    DataFingerprint,
-    Heatmap,
-    Tensors,
-)
 from overread.documents.certificate import Certificate
 from overread.documents.manifest import Manifest
 from overread.documents.metrics import Metrics, SplitState
@@ -32,36 +19,18 @@ from overread.documents.plan import ParameterCounts, Plan, TrainingResult
 from overread.documents.predictions import write_predictions
 from overread.evaluation.recompute import recompute
 from overread.evaluation.test_set_uses import count_use, hash_of_test_set
-from overread.export.decision_policy import Decisions, settle
-from overread.export.golden import drawn, golden_inputs, with_answers
-from overread.export.parity import check_parity, odd_images
-from overread.export.to_onnx import export_classifier
-from overread.files import read_json, sha256_bytes
+from overread.export.build import Built, build, training_versions
+from overread.files import sha256_bytes
 from overread.networks.classifier import count_parameters
-from overread.predict.heatmap import fit_scale
 from overread.predict.predictor import load
-from overread.predict.prune import output_names
 from overread.predict.selftest import versions
-from overread.predict.session import Session
 from overread.report.card import write_cards
 from overread.report.page import write_report
-from overread.training.data import LoadedSplit, load_split
 from overread.training.fit import load_best
 from overread.training.result import FitResult
 
 MODEL_FILE = "model.overread"
 FINAL_FILES = (MODEL_FILE, "predictions.csv", "metrics.json", "report.html")
-SCALE_IMAGES = 256
-
-
-@dataclass(frozen=True)
-class Built:
-    """The graph and everything that goes into a bundle beside the results."""
-
-    info: BundleInfo
-    onnx: bytes
-    golden: dict[str, NDArray[np.generic]]
-    ood: dict[str, NDArray[np.generic]]
 
 
 def finish(
@@ -78,7 +47,7 @@ def finish(
     `shortcuts`: also run the shortcut tests. Returns the figures. Raises BundleError
     when the exported graph does not answer as the network does.
     """
-    _note_origin(run, plan, result, command)
+    _write_result(run, plan, result, command)
     built = build(run, manifest, plan)
     model = run / MODEL_FILE
     with tempfile.TemporaryDirectory(dir=run, prefix=".building-") as folder:
@@ -91,92 +60,10 @@ def finish(
         "results": results_of(metrics.test),
         "subject": dict(passport.subject) if passport else {},
     }
-    info = built.info.model_copy(update=update)
-    _write(model, Built(info, built.onnx, built.golden, built.ood), {"en": english, "zh": chinese})
+    finished = replace(built, info=built.info.model_copy(update=update))
+    _write(model, finished, {"en": english, "zh": chinese})
     write_report(run)
     return metrics
-
-
-def build(run: Path, manifest: Manifest, plan: Plan) -> Built:
-    """Settle thresholds, export the best network and check the export against it."""
-    network = load_best(run)
-    train, val = (_part(run, manifest, plan, split) for split in ("train", "val"))
-    decisions = settle(
-        network,
-        train,
-        val,
-        plan.classes,
-        confidence=plan.recipe.confidence_threshold,
-        seed=plan.seed,
-    )
-    method = plan.recipe.heatmap
-    onnx = export_classifier(network, plan.preprocess, decisions.calibration, heatmap=method)
-    info = _info(run, plan, decisions, Tensors.among(output_names(onnx)))
-    pictures = drawn(32, plan.preprocess.height, plan.preprocess.width, plan.seed)
-    pictures += list(val.images.take(np.arange(min(32, len(val)))))
-    check_parity(network, onnx, odd_images(pictures), info, decisions.calibration)
-    session = Session(onnx, info.tensors)
-    golden = with_answers(golden_inputs(plan.preprocess), session)
-    heatmap = Heatmap(method=method, scale=heatmap_scale(session, info, val))
-    info = info.model_copy(update={"heatmap": heatmap})
-    return Built(info, onnx, golden, decisions.gate_arrays())
-
-
-def _part(run: Path, manifest: Manifest, plan: Plan, split: str) -> LoadedSplit:
-    return load_split(
-        manifest,
-        split,
-        plan.classes,
-        plan.preprocess,
-        run / "cache",
-        multilabel=plan.multilabel,
-        threads=plan.threads,
-    )
-
-
-def heatmap_scale(session: Session, info: BundleInfo, val: LoadedSplit) -> float:
-    """Full strength of the heat map: that of the clearest validation images."""
-    maxima: list[float] = []
-    for start in range(0, min(SCALE_IMAGES, len(val)), 16):
-        rows = np.arange(start, min(start + 16, len(val)))
-        names = [info.tensors.probabilities, str(info.tensors.heatmap)]
-        scores, maps = session.run(val.images.take(rows), names)
-        maxima += maps[np.arange(len(rows)), scores.argmax(axis=1)].max(axis=(1, 2)).tolist()
-    return fit_scale(maxima)
-
-
-def _info(run: Path, plan: Plan, decisions: Decisions, tensors: Tensors) -> BundleInfo:
-    certificate = read_json(run / CERTIFICATE_FILE)
-    return BundleInfo(
-        name=run.resolve().name,
-        version="1",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        recipe=plan.recipe.name,
-        classes=plan.classes,
-        multilabel=plan.multilabel,
-        preprocess=stated_preprocess(plan.preprocess),
-        data=DataFingerprint(
-            images=int(certificate["images"]),
-            groups=int(certificate["groups"]),
-            manifest_sha256=str(certificate["manifest_sha256"]),
-            method=str(certificate["method"]),
-            leaky=bool(certificate["leaky"]),
-        ),
-        versions=versions() | _training_versions(),
-        tensors=tensors,
-        **decisions.fields(),
-    )
-
-
-def _training_versions() -> dict[str, str]:
-    import timm
-    import torch
-
-    return {
-        "torch": str(torch.__version__),
-        "timm": str(timm.__version__),
-        "lightning-fabric": version("lightning-fabric"),
-    }
 
 
 def _write(path: Path, built: Built, cards: dict[str, str]) -> None:
@@ -213,7 +100,7 @@ def _split(run: Path) -> SplitState:
     )
 
 
-def _note_origin(run: Path, plan: Plan, result: FitResult, command: str) -> None:
+def _write_result(run: Path, plan: Plan, result: FitResult, command: str) -> None:
     """Add to plan.json what was run, with what, and what came of it."""
     total, trainable = count_parameters(load_best(run))
     came = TrainingResult(
@@ -226,5 +113,5 @@ def _note_origin(run: Path, plan: Plan, result: FitResult, command: str) -> None
         stopped_early=result.stopped_early,
         parameters=ParameterCounts(total=total, trainable=trainable),
     )
-    made_with = versions() | _training_versions()
+    made_with = versions() | training_versions()
     plan.model_copy(update={"command": command, "versions": made_with, "result": came}).write(run)

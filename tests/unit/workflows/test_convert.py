@@ -20,7 +20,7 @@ from overread.export import attempts as module  # noqa: E402
 from overread.export.agreement import Answered, agreement, macro_auroc  # noqa: E402
 from overread.export.openvino_ir import export_openvino  # noqa: E402
 from overread.export.run_source import open_run  # noqa: E402
-from overread.export.torch_program import export_torch  # noqa: E402
+from overread.export.torch_export import export_torch  # noqa: E402
 from overread.predict.predictor import load  # noqa: E402
 from overread.training.options import TrainOptions  # noqa: E402
 from overread.workflows.convert import reexport  # noqa: E402

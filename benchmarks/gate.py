@@ -24,7 +24,8 @@ from overread.assess.ood_fit import separation
 from overread.documents.manifest import read_manifest
 from overread.files import write_text
 from overread.predict.predictor import Predictor, load
-from overread.stats.intervals import Estimate, bounded, proportion
+from overread.stats.estimate import Estimate
+from overread.stats.intervals import bounded, proportion
 
 HERE = Path(__file__).resolve().parent
 KINDS = ("photos", "dermoscopy", "histology", "brain_mri", "fundus", "mammogram")

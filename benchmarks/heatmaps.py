@@ -25,9 +25,9 @@ from benchmarks.realdata import add_data_option, photographs
 from numpy.typing import NDArray
 from torch import Tensor
 
-from overread.bundle.format import Tensors
 from overread.bundle.read import read_bundle
 from overread.cores import usable_cores
+from overread.documents.bundle import Tensors
 from overread.evaluation.calibration import Calibration
 from overread.export.to_onnx import export_classifier
 from overread.files import read_json, write_json, write_text

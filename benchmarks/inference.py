@@ -31,19 +31,18 @@ from PIL import Image
 
 from overread.assess.ood_fit import Outliers, Views, fit_gate
 from overread.assess.outliers import synthetic_outliers
-from overread.bundle.format import (
+from overread.bundle.read import read_bundle
+from overread.bundle.stated import stated_calibration, stated_preprocess
+from overread.bundle.write import write_bundle
+from overread.cores import usable_cores
+from overread.documents.bundle import (
+    AnswerThresholds,
     BundleInfo,
-    Calibration,
     Conformal,
     DataFingerprint,
     Heatmap,
-    OperatingPoint,
-    Preprocess,
     Tensors,
 )
-from overread.bundle.read import read_bundle
-from overread.bundle.write import write_bundle
-from overread.cores import usable_cores
 from overread.evaluation.calibration import Calibration as Fitted
 from overread.export.attempts import Precision
 from overread.export.golden import drawn, golden_inputs
@@ -149,14 +148,14 @@ def write_model(path: Path, model: Classifier) -> bytes:
         created="2025-01-01T00:00:00+00:00",
         recipe=SUBJECT,
         classes=("a", "b", "c", "d"),
-        preprocess=Preprocess.of(SPEC),
-        calibration=Calibration.of(Fitted.identity(4)),
-        operating_point=OperatingPoint(confidence=0.5),
+        preprocess=stated_preprocess(SPEC),
+        calibration=stated_calibration(Fitted.identity(4)),
+        operating_point=AnswerThresholds(confidence=0.5),
         conformal=Conformal(coverage=0.9, quantiles=(0.9,) * 4),
         ood=ood,
         tensors=Tensors.among(output_names(onnx)),
         heatmap=Heatmap(scale=1.0),
-        data=DataFingerprint(images=1, manifest_sha256="0" * 64, policy="none"),
+        data=DataFingerprint(images=1, manifest_sha256="0" * 64, method="none"),
     )
     golden = golden_inputs(SPEC)
     images = golden["image"].astype(np.uint8, copy=False)

@@ -33,8 +33,9 @@ from overread.documents.manifest import AUDIT_FILE, read_manifest, write_manifes
 from overread.files import read_json, write_csv, write_json, write_text
 from overread.networks.inference import predict_logits
 from overread.recipe.load import load_recipe, with_overrides
-from overread.training.data import load_part
+from overread.training.data import load_split
 from overread.training.fit import fit, load_best
+from overread.training.options import TrainOptions
 from overread.training.planning import plan_run
 
 HERE = Path(__file__).resolve().parent
@@ -121,9 +122,11 @@ def measured(
     assert certificate["leaky"] == (policy == "naive")
     manifest = read_manifest(run)
     recipe = with_overrides(load_recipe("monkeypox-cnn"), settings)
-    plan = plan_run(run, manifest, recipe, from_scratch=True, seed=seed, threads=1, resume=True)
+    plan = plan_run(
+        run, manifest, recipe, TrainOptions(from_scratch=True, seed=seed, threads=1), resume=True
+    )
     fit(plan, manifest, run, resume=True, show=False)
-    test = load_part(
+    test = load_split(
         manifest, "test", plan.classes, plan.preprocess, run / "cache", multilabel=False
     )
     logits = predict_logits(load_best(run), test.images.take(np.arange(len(test))))

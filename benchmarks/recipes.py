@@ -27,6 +27,7 @@ from overread.dataset.split.split import split
 from overread.errors import OverreadError
 from overread.files import read_json, sha256_file, write_json, write_text
 from overread.recipe.load import load_recipe
+from overread.training.options import TrainOptions
 from overread.workflows.train import is_finished, train
 
 HERE = Path(__file__).resolve().parent
@@ -111,12 +112,14 @@ def _run(task: Task, recipe: str, options: argparse.Namespace) -> None:
         train(
             options.data / task.folder,
             run,
-            recipe=recipe,
-            changes=changes,
-            weights=weights,
-            from_scratch=weights is None,
-            minutes=options.minutes if recipe == "auto" else None,
-            device=options.device,
+            TrainOptions(
+                recipe=recipe,
+                changes=changes,
+                weights=weights,
+                from_scratch=weights is None,
+                minutes=options.minutes if recipe == "auto" else None,
+                device=options.device,
+            ),
             resume=True,
         )
     except OverreadError as error:

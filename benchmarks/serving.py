@@ -46,8 +46,8 @@ def make_model(work: Path) -> Path:
     import timm
     import torch
 
-    from overread.bundle.format import BundleInfo
     from overread.bundle.write import write_bundle
+    from overread.documents.bundle import BundleInfo
     from overread.evaluation.calibration import Calibration
     from overread.export.to_onnx import export_classifier
     from overread.images.preprocess import PreprocessSpec
@@ -71,7 +71,7 @@ def make_model(work: Path) -> Path:
             "calibration": {"scale": ones, "bias": (0.0,) * 4},
             "operating_point": {"confidence": 0.5},
             "heatmap": {"scale": 1.0},
-            "data": {"images": 0, "manifest_sha256": "0" * 64, "policy": "leak-proof"},
+            "data": {"images": 0, "manifest_sha256": "0" * 64, "method": "leak-proof"},
         }
     )
     image = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)

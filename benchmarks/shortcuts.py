@@ -22,10 +22,10 @@ import numpy as np
 from benchmarks.shortcuts_page import page
 
 from overread.assess.labelled import predict_records
-from overread.assess.shortcut_tests import try_shortcuts
-from overread.bundle.format import BundleInfo, Tensors
+from overread.assess.shortcut_tests import run_shortcut_tests
 from overread.bundle.write import bundle_bytes
 from overread.dataset.read.source import image_bytes
+from overread.documents.bundle import BundleInfo, Tensors
 from overread.documents.manifest import ImageRecord, read_manifest
 from overread.documents.predictions import write_predictions
 from overread.evaluation.calibration import Calibration
@@ -137,13 +137,16 @@ def product(
     threads: int = 1,
 ) -> dict[str, Any]:
     """The same of what `overread train` plans by itself, on phantom data without masks."""
+    from overread.training.options import TrainOptions
     from overread.workflows.train import train
 
     labels, run = folder / "data" / "labels.csv", folder / "run"
     records = _draw(labels.parent, seed, faults, size)
     write_csv(labels, ("path", "label", "patient"), ((r.path, r.label, r.group) for r in records))
-    metrics = train(labels, run, from_scratch=True, changes=AUTO, threads=threads, show=False)
-    return learnt(run, metrics, seed)
+    metrics = train(
+        labels, run, TrainOptions(from_scratch=True, changes=AUTO, threads=threads), show=False
+    )
+    return learnt(run, metrics.to_dict(), seed)
 
 
 def learnt(run: Path, metrics: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -188,7 +191,7 @@ def _judged(
 ) -> dict[str, Any]:
     tests = [record for record in records if record.split == "test"]
     predictor = load(model, threads=1, check=False)  # no picture for a self-test is in it
-    try_shortcuts(predictor, root, tests, folder)
+    run_shortcut_tests(predictor, root, tests, folder)
     write_predictions(folder / "predictions.csv", predict_records(predictor, root, tests)[0])
     return recompute(folder)
 
@@ -280,7 +283,7 @@ def _bundle(
             "calibration": {"scale": calibration.scale, "bias": calibration.bias},
             "operating_point": {"confidence": 0.5},
             "heatmap": {"scale": _scale(root, records[:: max(len(records) // 64, 1)], onnx)},
-            "data": {"images": 1, "manifest_sha256": "0" * 64, "policy": "leak-proof"},
+            "data": {"images": 1, "manifest_sha256": "0" * 64, "method": "leak-proof"},
         }
     )
     golden: dict[str, np.ndarray[Any, Any]] = {

@@ -17,13 +17,13 @@ def case(number: int, week: int = 0, **changes: Any) -> Case:
     time = START + timedelta(weeks=week, hours=number % 100)
     fields: dict[str, Any] = {
         "model": "breast", "model_version": "1", "model_sha256": "a" * 64,
-        "image_sha256": f"{number:064x}", "status": "answer", "label": "benign",
+        "image_sha256": f"{number:064x}", "status": "answer", "predicted": "benign",
         "probability": 0.9, "probabilities": {}, "code": "sure", "quality": {}, "ood_score": None,
         "id": f"{number:032x}", "time": time,
     }  # fmt: skip
     reading = changes.pop("reading", "")
     if changes.get("status") == "reject":
-        changes.setdefault("label", None)
+        changes.setdefault("predicted", None)
     feedback = (Feedback(time, "", reading, ""),) if reading else ()
     return Case(**{**fields, **changes}, feedback=feedback)
 

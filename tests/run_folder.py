@@ -66,7 +66,7 @@ def make_run(
     table = make_table() if table is None else table
     write_predictions(run / "predictions.csv", table)
     _manifest(run, table, crossing=policy != "leak-proof")
-    write_json(run / "metrics.json", evaluate_table(table, resamples=200, test_looks=1))
+    write_json(run / "metrics.json", evaluate_table(table, resamples=200, test_set_uses=1))
     counts = {name: table.labels.count(name) for name in table.classes}
     certificate = {
         "method": "grouped, stratified",

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import BundleInfo
 from overread.bundle.write import bundle_bytes
+from overread.documents.bundle import BundleInfo
 
 CLASSES = ("red", "green", "blue")
 SIDE = 32
@@ -103,7 +103,7 @@ def info(**changes: Any) -> BundleInfo:
         "operating_point": {"confidence": 0.8},
         "heatmap": {"scale": 1.0},
         "quality": {"min_side": 16, "min_contrast": 2.0},
-        "data": {"images": 3, "manifest_sha256": "0" * 64, "policy": "leak-proof"},
+        "data": {"images": 3, "manifest_sha256": "0" * 64, "method": "leak-proof"},
     }
     return BundleInfo.model_validate({**fields, **changes})
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["audit", "compare", "evaluate", "load", "split", "train", "verify"]
+__all__ = ["TrainOptions", "audit", "compare", "evaluate", "load", "split", "train", "verify"]
 
 if TYPE_CHECKING:
     from overread.assess.external import evaluate
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from overread.evaluation.compare import compare
     from overread.predict.predictor import load
     from overread.report.verify import verify_run as verify
+    from overread.training.options import TrainOptions
     from overread.workflows.train import train
 
 # Where each public name is defined, imported when it is first used.
 _HOME = {
+    "TrainOptions": "overread.training.options:TrainOptions",
     "audit": "overread.dataset.audit.audit:audit",
     "compare": "overread.evaluation.compare:compare",
     "evaluate": "overread.assess.external:evaluate",

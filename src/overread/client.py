@@ -39,7 +39,7 @@ class Client:
     def __init__(self, address: str, *, key: str | None = None, timeout: float = 60.0) -> None:
         if not address.startswith(("http://", "https://")):
             raise ConfigError(
-                f"'{address}' is no address of a server", hint="Write http://HOST:PORT."
+                f"'{address}' is not the address of a server", hint="Write http://HOST:PORT."
             )
         self._address = address.rstrip("/")
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}

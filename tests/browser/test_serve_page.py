@@ -351,7 +351,7 @@ def test_an_empty_heat_map_is_said_to_be_empty(visit: Visit, serve: Any) -> None
 
 
 def test_a_leaky_model_says_so_where_nobody_misses_it(visit: Visit, serve: Any, shot: Shot) -> None:
-    data = {"images": 9, "manifest_sha256": "0" * 64, "policy": "naive", "leaky": True}
+    data = {"images": 9, "manifest_sha256": "0" * 64, "method": "naive", "leaky": True}
     with serve({"data": data}) as server:
         page = visit(server)
         banner = page.locator("#leaky .banner")

@@ -218,7 +218,7 @@ def test_several_images_in_chinese_from_a_phone(visit: Visit, server: Running) -
 
 def test_a_long_answer_goes_over_pages_and_never_over_the_edge(visit: Visit, serve: Any) -> None:
     many = tuple(f"Limit {k}: " + "it was never tried on such images. " * 6 for k in range(30))
-    leaky = {"images": 9, "manifest_sha256": "0" * 64, "policy": "naive", "leaky": True}
+    leaky = {"images": 9, "manifest_sha256": "0" * 64, "method": "naive", "leaky": True}
     with serve({"limits": many, "name": "n" * 60, "data": leaky}) as server:
         page = visit(server, locale="zh-CN")
         give(page, ("x" * 200 + ".png", colour("red")))

@@ -153,7 +153,7 @@ def test_refusals_are_one_line_and_exit_1(tmp_path: Path) -> None:
         ("cases", "verify"): "does not exist. Name it with --database",
         ("keys", "list"): "does not exist",
         ("cases", "export", "--out", "x.csv", "--labelled"): "--images go together",
-        ("cases", "verify", "--noted", "7:abc"): "'7:abc' is no head",
+        ("cases", "verify", "--noted", "7:abc"): "'7:abc' is not a head",
         ("cases", "list", "--database", "oracle://x"): "'oracle' is not supported",
     }.items():
         done = outcome(*words, home=tmp_path)

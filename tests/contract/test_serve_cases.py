@@ -48,7 +48,7 @@ def test_an_answer_can_be_looked_up_and_is_what_was_said(model: Path, url: str) 
         for one in said:
             case = server.http.get(f"/v1/cases/{one['case']}").json()
             assert case in listed["cases"]
-            same = ("status", "label", "probability", "probabilities", "code", "image_sha256")
+            same = ("status", "predicted", "probability", "probabilities", "code", "image_sha256")
             assert {name: case[name] for name in same} == {name: one[name] for name in same}
             assert case["model_sha256"] == one["model"]["sha256"]
             assert case["quality"] == one["quality"]
@@ -162,7 +162,7 @@ def test_without_it_answers_go_on_and_each_loss_is_counted_and_told(
         (tmp_path / "log").rename(tmp_path / "gone")
         found = server.predict(RED, RED).json()["predictions"]
         assert [one["case"] for one in found] == [None, None]
-        assert [one["label"] for one in found] == ["red", "red"]
+        assert [one["predicted"] for one in found] == ["red", "red"]
         assert server.http.get("/v1/cases").status_code == 503
         assert server.metric("overread_cases_lost_total") == 2
         (tmp_path / "gone").rename(tmp_path / "log")

@@ -43,10 +43,10 @@ def test_it_sends_images_and_reads_answers(server: Running, tmp_path: Path) -> N
     path = tmp_path / 'quo"te é.png'
     path.write_bytes(png(picture("blue")))
     first, second = client.predict(path, RED, heatmap=True)
-    assert (first["label"], second["label"]) == ("blue", "red")
+    assert (first["predicted"], second["predicted"]) == ("blue", "red")
     assert first["filename"] == "quo_te é.png"
     assert first["heatmap"].startswith("data:image/png")
-    assert client.predict(RED, model="other")[0]["label"] == "a"
+    assert client.predict(RED, model="other")[0]["predicted"] == "a"
     assert [one["id"] for one in client.models()] == ["tiny", "other"]
     assert client.model("other")["classes"] == ["a", "b", "c"]
     assert client.model()["id"] == "tiny"
@@ -67,7 +67,7 @@ def test_a_refusal_is_told_in_the_servers_words(server: Running) -> None:
     assert refused.value.status == 404 and "tiny" in refused.value.hint
     with pytest.raises(ServerRefused, match=r"\(413\): .* larger than 100000 bytes"):
         client.predict(bytes(200_000))
-    with pytest.raises(ServerRefused, match=r"\(422\): the form holds no image"):
+    with pytest.raises(ServerRefused, match=r"\(422\): the form contains no image"):
         client.predict()
     with pytest.raises(ServerRefused, match=r"\(404\)"):
         client.case("../../metrics?x=1")
@@ -92,7 +92,7 @@ def test_what_cannot_be_asked_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"missing\.png: cannot be read"):
         Client(f"http://127.0.0.1:{port}").predict(tmp_path / "missing.png")
     for address in ("127.0.0.1:8000", "file:///etc/passwd", ""):
-        with pytest.raises(ConfigError, match="no address"):
+        with pytest.raises(ConfigError, match="not the address"):
             Client(address)
 
 
@@ -136,7 +136,7 @@ def test_the_command_says_where_it_is_answers_and_ends_in_order(tmp_path: Path) 
     program.process.send_signal(signal.SIGINT)
     assert program.end()[0] == 0
     log = open_case_log(f"sqlite:///{tmp_path / 'cases.sqlite'}")
-    assert log.get(case).label == "red"
+    assert log.get(case).predicted == "red"
     log.close()
 
 
@@ -212,7 +212,7 @@ def test_with_a_key_it_may_listen_everywhere(tmp_path: Path) -> None:
         text += program.process.stdout.readline()
     port = text.rpartition(":")[2].strip('/",\n')
     address = f"http://127.0.0.1:{port}"
-    assert Client(address, key=key).predict(RED)[0]["label"] == "red"
+    assert Client(address, key=key).predict(RED)[0]["predicted"] == "red"
     with pytest.raises(ServerRefused, match="asks for a key"):
         Client(address).predict(RED)
     assert httpx.get(f"{address}/").status_code == 200

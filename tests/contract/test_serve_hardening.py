@@ -213,7 +213,7 @@ def test_a_slow_but_steady_sender_is_waited_for(
         kind = {"content-type": f"multipart/form-data; boundary={EDGE}"}
         answer = server.http.post("/v1/predict", content=trickle(), headers=kind)
     assert len(body) > 2000
-    assert answer.json()["predictions"][0]["label"] == "red"
+    assert answer.json()["predictions"][0]["predicted"] == "red"
 
 
 def test_a_sender_that_goes_away_leaves_nothing_behind(model: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_probabilities_are_those_of_the_network(server: Running, colour: str
     (found,) = answer["predictions"]
     wanted = truth(preprocess(pixels, PreprocessSpec(32, 32))[None])[0]
     assert found["status"] == "answer"
-    assert found["label"] == colour
+    assert found["predicted"] == colour
     assert list(found["probabilities"]) == list(CLASSES)
     np.testing.assert_allclose(list(found["probabilities"].values()), wanted, atol=1e-5)
     assert answer["model"] == found["model"]
@@ -76,14 +76,14 @@ def test_every_published_field_is_there(server: Running) -> None:
 def test_several_images_are_answered_in_their_order(server: Running) -> None:
     images = [png(picture(colour)) for colour in ("blue", "red", "green")]
     found = server.predict(*images, names=["b", "r", "g"]).json()["predictions"]
-    assert [one["label"] for one in found] == ["blue", "red", "green"]
+    assert [one["predicted"] for one in found] == ["blue", "red", "green"]
     assert [one["filename"] for one in found] == ["b", "r", "g"]
 
 
 @pytest.mark.parametrize("field", ["images", "image", "file"])
 def test_the_usual_names_of_the_field_are_taken(server: Running, field: str) -> None:
     answer = server.http.post("/v1/predict", files={field: ("a.png", RED)})
-    assert answer.json()["predictions"][0]["label"] == "red"
+    assert answer.json()["predictions"][0]["predicted"] == "red"
 
 
 def test_an_unreadable_image_is_rejected_and_the_others_answered(server: Running) -> None:
@@ -95,7 +95,7 @@ def test_an_unreadable_image_is_rejected_and_the_others_answered(server: Running
     assert [one["status"] for one in found] == ["reject"] * 3 + ["answer"]
     assert [one["code"] for one in found] == ["unreadable"] * 3 + ["sure"]
     assert "ZIP" in found[0]["reason"] and "empty" in found[1]["reason"]
-    assert found[0]["label"] is None and found[0]["probabilities"] == {}
+    assert found[0]["predicted"] is None and found[0]["probabilities"] == {}
     assert found[0]["set"] == []
 
 
@@ -104,7 +104,7 @@ def test_a_file_that_is_picture_and_archive_is_read_as_the_picture_alone(server:
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("../../evil.sh", "rm -rf /")
     (found,) = server.predict(RED + stream.getvalue()).json()["predictions"]
-    assert found["label"] == "red"
+    assert found["predicted"] == "red"
 
 
 def test_the_heat_map_is_a_layer_whose_alpha_is_the_evidence(server: Running) -> None:
@@ -148,7 +148,7 @@ def test_a_model_without_heat_maps_answers_without(tmp_path: Path) -> None:
     with running(model) as server:
         (found,) = server.predict(RED, heatmap="png").json()["predictions"]
         assert server.http.get("/v1/model").json()["heatmap"] is False
-    assert found["label"] == "red"
+    assert found["predicted"] == "red"
     assert found["heatmap"] is None and found["heatmap_empty"] is False
 
 
@@ -158,7 +158,7 @@ def test_a_frame_is_chosen_and_a_wrong_one_rejected(server: Running) -> None:
     frames[0].save(stream, "TIFF", save_all=True, append_images=frames[1:])
     data = stream.getvalue()
     labels = [
-        server.predict(data, frame=frame).json()["predictions"][0]["label"] for frame in (0, 1)
+        server.predict(data, frame=frame).json()["predictions"][0]["predicted"] for frame in (0, 1)
     ]
     assert labels == ["red", "blue"]
     (found,) = server.predict(data).json()["predictions"]
@@ -192,7 +192,7 @@ def test_of_a_file_name_only_the_base_is_shown(server: Running, sent: str, shown
     )
     (found,) = answer.json()["predictions"]
     assert found["filename"] == found["path"] == shown
-    assert found["label"] == "red"
+    assert found["predicted"] == "red"
 
 
 def test_control_characters_in_names_are_not_passed_on(server: Running) -> None:
@@ -325,10 +325,10 @@ def test_several_models_are_chosen_by_name(tmp_path: Path) -> None:
             ("first", True),
             ("second", False),
         ]
-        assert server.predict(RED).json()["predictions"][0]["label"] == "red"
+        assert server.predict(RED).json()["predictions"][0]["predicted"] == "red"
         answer = server.predict(RED, model="second").json()
         assert answer["model"]["name"] == "second"
-        assert answer["predictions"][0]["label"] == "a"
+        assert answer["predictions"][0]["predicted"] == "a"
         assert "first, second" in server.predict(RED, model="x y").json()["hint"]
         assert server.http.get("/v1/model", params={"name": "second"}).json()["classes"] == [*"abc"]
 
@@ -340,13 +340,13 @@ def test_the_model_page_has_what_the_file_says(tmp_path: Path) -> None:
         results=results,
         intended_use="to test",
         limits=("none known",),
-        data={"images": 3, "manifest_sha256": "0" * 64, "policy": "naive", "leaky": True},
+        data={"images": 3, "manifest_sha256": "0" * 64, "method": "naive", "leaky": True},
     )
     with running(model) as server:
         shown = server.http.get("/v1/model").json()
     accuracy = shown["results"]["accuracy"]
     assert (accuracy["value"], accuracy["ci95"]) == (0.9, [0.8, 0.95])
-    assert shown["leaky"] is True and shown["data"]["policy"] == "naive"
+    assert shown["leaky"] is True and shown["data"]["method"] == "naive"
     assert shown["intended_use"] == "to test" and shown["limits"] == ["none known"]
     assert shown["operating_point"]["confidence"] == info().operating_point.confidence
     assert shown["card"] == {"en": "# Model card\n", "zh": "# 模型卡\n"}
@@ -364,7 +364,7 @@ def test_many_at_once_all_get_their_own_answer(server: Running) -> None:
                 answer = http.post(f"/v1/predict?heatmap={heatmap}", files={"images": image})
                 found = answer.json()["predictions"][0]
                 right = (colour, sha256_bytes(image), heatmap == "png")
-                if (found["label"], found["image_sha256"], bool(found["heatmap"])) != right:
+                if (found["predicted"], found["image_sha256"], bool(found["heatmap"])) != right:
                     wrong.append(f"{right}: {found}")
 
     before = server.metric('overread_batch_images_count{model="tiny"}')

@@ -24,8 +24,10 @@ import overread
 from overread.bundle.read import read_bundle
 from overread.dataset.read.source import image_bytes
 from overread.documents.manifest import read_manifest
+from overread.documents.plan import Plan
 from overread.documents.predictions import read_predictions
 from overread.errors import DataError, LeakError
+from overread.export.build import build
 from overread.export.gradcam import autograd_cam
 from overread.images.preprocess import load_preprocessed
 from overread.networks.inference import predict_logits
@@ -34,25 +36,24 @@ from overread.predict.predictor import load
 from overread.predict.session import Session
 from overread.report.verify import verify_run
 from overread.training.fit import load_best
-from overread.training.plan import read_plan
-from overread.workflows.finish import build
+from overread.training.options import TrainOptions
 from overread.workflows.train import is_finished, train
 
 pytestmark = pytest.mark.slow
 
-SMALL: dict[str, Any] = {
-    "recipe": "monkeypox-cnn",
-    "changes": {"epochs": 2, "input.height": 64, "input.width": 64},
-    "from_scratch": True,
-    "threads": 2,
-}
+SMALL = TrainOptions(
+    recipe="monkeypox-cnn",
+    changes={"epochs": 2, "input.height": 64, "input.width": 64},
+    from_scratch=True,
+    threads=2,
+)
 LEFT = {
     "manifest.csv", "audit.json", "audit.html", "certificate.json", "plan.json", "training.csv",
     "predictions.csv", "metrics.json", "report.html", "model.overread", "card.md", "card.zh.md",
 }  # fmt: skip
 METRICS = {
     "n", "groups", "accuracy", "balanced_accuracy", "macro_auroc", "macro_f1", "mcc", "nll",
-    "brier", "ece", "per_class", "confusion", "answered",
+    "brier", "rms_calibration_error", "per_class", "confusion", "answered",
 }  # fmt: skip
 OF_A_CLASS = {
     "n", "sensitivity", "specificity", "precision", "npv", "f1", "auroc", "average_precision",
@@ -76,7 +77,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(data: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train(data, folder, **SMALL, command="overread train", show=False, leak_price=True)
+    options = replace(SMALL, leak_price=True)
+    train(data, folder, options, command="overread train", show=False)
     return folder
 
 
@@ -98,7 +100,7 @@ def test_every_json_file_has_its_schema_version(run: Path) -> None:
 
 def test_metrics_have_the_contracts_fields_each_with_an_interval(run: Path) -> None:
     metrics = document(run, "metrics.json")
-    assert {"test", "val", "leak_price", "test_looks"} <= set(metrics)
+    assert {"test", "val", "leak_price", "test_set_uses"} <= set(metrics)
     for part in (metrics["test"], metrics["val"]):
         assert set(part) >= METRICS
         estimates = [
@@ -111,7 +113,7 @@ def test_metrics_have_the_contracts_fields_each_with_an_interval(run: Path) -> N
         for found in estimates:
             low, high = found["ci95"]
             assert found["value"] is None or low <= found["value"] <= high
-    assert metrics["test_looks"] == 1
+    assert metrics["test_set_uses"] == 1
     rows = metrics["shortcuts"]["rows"]
     assert {"border_only", "masked_out", "reencoded"} <= {row["intervention"] for row in rows}
     assert metrics["heatmaps"]["n"] + metrics["heatmaps"]["empty"] > 0, "phantom data have masks"
@@ -154,7 +156,7 @@ def test_no_group_is_in_two_parts_and_copies_are_groups(run: Path, data: Path) -
 
 
 def test_the_bundle_answers_as_the_network_does_on_every_test_image(run: Path) -> None:
-    plan, network = read_plan(run), load_best(run)
+    plan, network = Plan.read(run), load_best(run)
     predictor = load(run / "model.overread")
     root = read_manifest(run).root
     table = read_predictions(run / "predictions.csv").select("test")
@@ -174,10 +176,10 @@ def test_the_bundle_answers_as_the_network_does_on_every_test_image(run: Path) -
 
 
 def test_a_recipe_may_ask_for_hires_cam(run: Path) -> None:
-    plan, manifest = read_plan(run), read_manifest(run)
+    plan, manifest = Plan.read(run), read_manifest(run)
     assert read_bundle(run / "model.overread").info.heatmap.method == "grad-cam"  # type: ignore[union-attr]
     recipe = plan.recipe.model_copy(update={"heatmap": "hires-cam"})
-    built = build(run, manifest, replace(plan, recipe=recipe))
+    built = build(run, manifest, plan.model_copy(update={"recipe": recipe}))
     assert built.info.heatmap is not None and built.info.heatmap.method == "hires-cam"
     images = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8)
     (maps,) = Session(built.onnx, built.info.tensors).run(images, ["heatmap"])
@@ -189,7 +191,7 @@ def test_a_recipe_may_ask_for_hires_cam(run: Path) -> None:
 
 def test_the_bundle_holds_no_patients_picture(run: Path) -> None:
     """Its self-test pictures are drawn: none resembles an image of the data set."""
-    bundle, plan = read_bundle(run / "model.overread"), read_plan(run)
+    bundle, plan = read_bundle(run / "model.overread"), Plan.read(run)
     root = read_manifest(run).root
     golden = bundle.golden["image"].astype(float)
     for record in read_manifest(run).records:
@@ -203,13 +205,15 @@ def test_the_bundle_holds_no_patients_picture(run: Path) -> None:
 
 def test_thresholds_do_not_depend_on_the_test_part(run: Path) -> None:
     """Every limit in the bundle can be had again from training and validation images alone."""
-    from overread.export.decision_policy import settle
-    from overread.workflows.finish import _part
+    from overread.export.build import prepared_images
+    from overread.export.decision_policy import fit_decision_policy
 
-    plan, manifest = read_plan(run), read_manifest(run)
+    plan, manifest = Plan.read(run), read_manifest(run)
     without_test = manifest.with_records(tuple(r for r in manifest.records if r.split != "test"))
-    parts = [_part(run, without_test, plan, split) for split in ("train", "val")]
-    again = settle(load_best(run), *parts, plan.classes, confidence=None, seed=plan.seed)
+    parts = [prepared_images(run, without_test, plan, split) for split in ("train", "val")]
+    again = fit_decision_policy(
+        load_best(run), *parts, plan.classes, confidence=None, seed=plan.seed
+    )
     info = read_bundle(run / "model.overread").info
     assert info.operating_point == again.operating_point
     assert info.conformal == again.conformal
@@ -273,8 +277,8 @@ def test_the_leak_price_stands_beside_the_result_and_says_how_leaky(run: Path) -
 def test_a_finished_run_is_never_overwritten_but_given_again(run: Path, data: Path) -> None:
     before = (run / "model.overread").read_bytes()
     with pytest.raises(DataError, match="finished"):
-        train(data, run, **SMALL, show=False)
-    again = train(data, run, **SMALL, show=False, resume=True)
+        train(data, run, SMALL, show=False)
+    again = train(data, run, SMALL, show=False, resume=True)
     assert again["test"] == document(run, "metrics.json")["test"]
     assert (run / "model.overread").read_bytes() == before
 
@@ -285,14 +289,14 @@ def test_training_refuses_an_edited_split_and_another_policy(
     for name in ("manifest.csv", "audit.json", "certificate.json"):
         shutil.copy(run / name, tmp_path / name)
     with pytest.raises(LeakError, match="asked for is naive"):
-        train(data, tmp_path, **SMALL, policy="naive", show=False)
+        train(data, tmp_path, replace(SMALL, method="naive"), show=False)
     manifest = tmp_path / "manifest.csv"
     manifest.write_text(manifest.read_text().replace(",test,", ",train,", 1))
     with pytest.raises(LeakError, match="changed after its certificate"):
-        train(data, tmp_path, **SMALL, show=False)
+        train(data, tmp_path, SMALL, show=False)
     (tmp_path / "certificate.json").unlink()
     with pytest.raises(LeakError, match="without a certificate"):
-        train(data, tmp_path, **SMALL, show=False)
+        train(data, tmp_path, SMALL, show=False)
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -323,5 +327,5 @@ def test_a_run_broken_off_after_fitting_is_finished_by_resume(
     shutil.copytree(run, broken, ignore=shutil.ignore_patterns("leak-price"))
     for name in ("model.overread", "predictions.csv", "metrics.json", "report.html"):
         (broken / name).unlink()
-    train(data, broken, **SMALL, show=False, resume=True)
+    train(data, broken, SMALL, show=False, resume=True)
     assert (broken / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()

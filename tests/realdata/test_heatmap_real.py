@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from overread.bundle.format import Tensors  # noqa: E402
+from overread.documents.bundle import Tensors  # noqa: E402
 from overread.evaluation.calibration import Calibration  # noqa: E402
 from overread.export.gradcam import autograd_cam  # noqa: E402
 from overread.export.to_onnx import export_classifier  # noqa: E402

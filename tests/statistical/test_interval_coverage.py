@@ -17,7 +17,8 @@ from scipy.stats import norm
 
 from overread.evaluation.estimates import LOSS_LIMIT, Sample, positive_mean
 from overread.stats.effective_size import Limits
-from overread.stats.intervals import Estimate, proportion
+from overread.stats.estimate import Estimate
+from overread.stats.intervals import proportion
 from overread.stats.resample import Groups, group_counts
 
 pytestmark = [pytest.mark.statistical, pytest.mark.slow]

@@ -9,23 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from overread.assess.labelled import predict_records
 from overread.assess.mistakes import write_mistakes
-from overread.assess.shortcut_tests import try_shortcuts
-from overread.bundle.format import BundleInfo
+from overread.assess.shortcut_tests import run_shortcut_tests
 from overread.dataset.groups import group_records
 from overread.dataset.read.scan import scan
+from overread.documents.bundle import BundleInfo, ResultFigure
 from overread.documents.manifest import ImageRecord, Manifest, write_manifest
+from overread.documents.metrics import JudgedModel, Metrics, UnjudgedImage
 from overread.documents.predictions import write_predictions
 from overread.errors import DataError, did_you_mean
 from overread.evaluation.recompute import recompute
-from overread.evaluation.test_set_uses import count_look, hash_of_test_set
-from overread.files import sha256_bytes, write_json
+from overread.evaluation.test_set_uses import count_use, hash_of_test_set
+from overread.files import sha256_bytes
 from overread.predict.predictor import load
 from overread.report.page import write_report
 from overread.stats.differences import drop
+from overread.stats.estimate import Estimate
 
 
 def evaluate(
@@ -36,13 +37,13 @@ def evaluate(
     labels: Mapping[str, str] | None = None,
     split: str | None = None,
     shortcuts: bool = False,
-) -> dict[str, Any]:
-    """Judge the bundle `model` on the labelled images of DATA; returns the metrics.json document.
+) -> Metrics:
+    """Judge the bundle `model` on the labelled images of DATA; returns its figures.
 
     Leaves manifest.csv, predictions.csv, metrics.json, the worst mistakes and report.html in OUT.
-    `labels` maps DATA's class names to the model's; `split` takes only that part of DATA. Every
+    `labels` maps DATA's class names to the model's; `split` takes only that split of DATA. Every
     image counts as a test image, and patients and byte-identical files as one group. `shortcuts`
-    also tries the model on the images with their medicine taken away.
+    also runs the shortcut tests.
 
     Raises:
         DataError: a label is not one of the model's, or no image can be read.
@@ -51,7 +52,7 @@ def evaluate(
     predictor = load(model)
     out = Path(out)
     if any((out / name).exists() for name in ("predictions.csv", "checkpoints")):
-        raise DataError("holds a run already", where=out, hint="Name a new folder with --out.")
+        raise DataError("already has a run in it", where=out, hint="Name a new folder with --out.")
     found = scan(Path(data), min_classes=1)
     records = _test_records(found, predictor.info, labels or {}, split)
     manifest = found.with_records(group_records(records, ()))
@@ -59,22 +60,29 @@ def evaluate(
     write_manifest(out, manifest)
     write_predictions(out / "predictions.csv", table)
     if shortcuts:
-        try_shortcuts(predictor, manifest.root, manifest.records, out)
+        run_shortcut_tests(predictor, manifest.root, manifest.records, out)
     test_set = hash_of_test_set(record.sha256 for record in manifest.records)
-    metrics = {
-        **recompute(out),
-        "test_looks": count_look(test_set, sha256_bytes(predictor.bundle.onnx)),
-        "model": predictor.model,
+    metrics = recompute(out)
+    internal = {name: _figure(found) for name, found in (predictor.info.results or {}).items()}
+    gaps = drop(internal, metrics.test.estimates() if metrics.test else {})
+    found_here = {
+        "test_set_uses": count_use(test_set, sha256_bytes(predictor.bundle.onnx)),
+        "model": JudgedModel.model_validate(predictor.model),
         "data": str(manifest.root),
-        "unreadable": [{"path": path, "reason": reason} for path, reason in failures],
+        "unreadable": tuple(UnjudgedImage(path=path, reason=why) for path, why in failures),
+        "drop": gaps,
+        "internal": {name: internal[name] for name in gaps},
     }
-    internal = {n: e.model_dump(mode="json") for n, e in (predictor.info.results or {}).items()}
-    metrics["drop"] = drop(internal, metrics["test"])
-    metrics["internal"] = {name: internal[name] for name in metrics["drop"]}
-    write_json(out / "metrics.json", metrics)
+    metrics = metrics.model_copy(update=found_here)
+    metrics.write(out)
     write_mistakes(predictor, manifest.root, table, out / "figures" / "mistakes")
     write_report(out)
     return metrics
+
+
+def _figure(found: ResultFigure) -> Estimate:
+    low, high = found.ci95 or (None, None)
+    return Estimate(found.value, low, high, found.n)
 
 
 def _test_records(
@@ -90,13 +98,13 @@ def _test_records(
     for theirs, ours in labels.items():
         if ours not in info.classes:
             raise DataError(
-                f"'{theirs}' is to be '{ours}', which is no class of the model",
+                f"'{theirs}' is to be '{ours}', which is not a class of the model",
                 where="--map",
                 hint=did_you_mean(ours, info.classes),
             )
     chosen = [r for r in manifest.records if split in (None, r.split)]
     if not chosen:
-        raise DataError(f"has no part '{split}'", where=manifest.root, hint="Leave out --split.")
+        raise DataError(f"has no split '{split}'", where=manifest.root, hint="Leave out --split.")
     return tuple(replace(r, label=_mapped(r, info, labels), split="test") for r in chosen)
 
 

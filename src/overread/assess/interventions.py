@@ -1,4 +1,4 @@
-"""Changes to a picture that leave only part of what it showed: the table of the shortcut battery.
+"""Changes to a picture that leave only part of what it showed: the table of the shortcut tests.
 
 Each is a pure function of pixels (H, W, 3) uint8, as the network gets them, a mask (H, W) bool, and
 what to cover with (H, W, 3); it gives pixels of the same shape. After Maguolo and Nanni (Inf Fusion
@@ -31,7 +31,7 @@ GREY = np.array([0.299, 0.587, 0.114], np.float32)
 @dataclass(frozen=True)
 class Intervention:
     """What `change` needs: `mask` none, the image's own, or a box (see `masks.covers`); `cover`
-    the mean of all images, or other images (see `battery.strangers`), each in turn."""
+    the mean of all images, or other images (see `shortcut_tests.strangers`), each in turn."""
 
     change: Callable[[Pixels, Mask, Pixels], Pixels]
     mask: Literal["", "own", "box"] = ""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import BundleInfo
 from overread.dataset.read.source import image_bytes
+from overread.documents.bundle import BundleInfo
 from overread.documents.manifest import ImageRecord
 from overread.documents.predictions import PredictionTable, decide
 from overread.errors import DataError, OverreadError
@@ -39,7 +39,7 @@ def predict_records(
         else:
             rows.append((record, prediction))
     if not rows:
-        raise DataError("holds no image that can be read", where=root, hint="Check the images.")
+        raise DataError("has no image that can be read", where=root, hint="Check the images.")
     return _table(predictor, rows), tuple(failures)
 
 
@@ -63,7 +63,7 @@ def scored_table(
 ) -> PredictionTable:
     """The table of a model's calibrated probabilities, one (K,) an image.
 
-    An image without a part counts as a test image; without `statuses` all were answered.
+    An image without a split counts as a test image; without `statuses` all were answered.
     """
     p = np.stack([np.asarray(row, dtype=np.float64) for row in scores])
     if not info.multilabel:
@@ -82,5 +82,5 @@ def scored_table(
 
 
 def select_split(records: Sequence[ImageRecord], *splits: str) -> Iterator[ImageRecord]:
-    """The records of the named parts, in their order."""
+    """The records of the named splits, in their order."""
     return (record for record in records if record.split in splits)

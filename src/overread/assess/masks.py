@@ -53,7 +53,7 @@ def read_mask(root: Path, record: ImageRecord, spec: PreprocessSpec) -> Mask | N
 
 
 def covers(images: Sequence[Seen], seed: int) -> list[Mask] | None:
-    """For each image what to cover so that its medicine goes and the cover tells nothing.
+    """For each image what to cover so that its lesion goes and the cover tells nothing.
 
     It is the box around the image's own mask joined with the box of a random image of each other
     class that has masks: so drawn, covers are alike for all classes, where an image's own box

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import Ood
+from overread.documents.bundle import Ood
 from overread.predict.ood import (
     Detector,
     Floats,

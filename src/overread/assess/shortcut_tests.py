@@ -1,7 +1,7 @@
-"""The shortcut battery: a finished model tried on test images whose medicine was taken away.
+"""Shortcut tests: a finished model on test images whose diagnostic region is occluded.
 
-Leaves predictions only (shortcuts.csv, heatmaps.csv) and example pictures; what they mean is judged
-by `overread.evaluation.shortcut_tests`, which anybody can repeat without the model.
+Leaves predictions only (shortcut_tests.csv, heatmap_overlap.csv) and example pictures; what they
+mean is judged by `overread.evaluation.shortcut_tests`, which anybody can repeat without the model.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from overread.assess.interventions import INTERVENTIONS, Mask, Pixels
 from overread.assess.labelled import scored_table
 from overread.assess.masks import Seen, covers, read_seen
 from overread.documents.manifest import ImageRecord
-from overread.evaluation.heatmap_overlap import HEATMAPS_FILE, Look, write_looks
-from overread.evaluation.shortcut_tests import SHORTCUTS_FILE, write_tables
+from overread.evaluation.heatmap_overlap import OVERLAP_FILE, ImageOverlap, write_overlaps
+from overread.evaluation.shortcut_tests import SHORTCUT_TESTS_FILE, write_tables
 from overread.files import write_bytes
 from overread.predict.heatmap import FAINT
 from overread.predict.predictor import Predictor
@@ -33,15 +33,15 @@ SECONDS = 180.0
 BATCH = 16
 CENTRES = 4  # other images that lend theirs to one border, at most
 RUNS = len(INTERVENTIONS) - 1 + CENTRES  # of the network for one image
-PICTURES = "figures/shortcuts"
+PICTURES = "figures/shortcut_tests"
 
 
-def try_shortcuts(
+def run_shortcut_tests(
     predictor: Predictor, root: Path, records: Sequence[ImageRecord], run: Path, *, seed: int = 0
 ) -> None:
-    """Write RUN/shortcuts.csv, RUN/heatmaps.csv (where there are masks) and example pictures.
+    """Write RUN/shortcut_tests.csv, RUN/heatmap_overlap.csv (if there are masks), example pictures.
 
-    `records` are those of the test part. Of a large part at most MOST images are used, whole groups
+    `records` are those of the test split. Of a large one at most MOST images are used, whole groups
     of each class in turn; fewer, but no fewer than FEWEST, where it would take over SECONDS.
     """
     images = _readable(predictor, root, choose(records, MOST, seed))
@@ -50,17 +50,17 @@ def try_shortcuts(
         return
     plans = _plans(images, seed)
     total = sum(len(row.covers) for rows in plans.values() for row in rows)
-    tables, shown = {}, track(_steps(plans), "Trying for shortcuts", total=total)
+    tables, shown = {}, track(_steps(plans), "Shortcut tests", total=total)
     scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in plans}
     for name, row in _run(predictor, shown):
         scores[name].append(row)
     for name, rows in plans.items():
         of = [row.image.record for row in rows for _ in row.covers]
         tables[name] = scored_table(predictor.info, of, scores[name])
-    write_tables(run / SHORTCUTS_FILE, tables)
+    write_tables(run / SHORTCUT_TESTS_FILE, tables)
     _write_pictures(run / PICTURES, images, plans)
-    if looks := list(_looks(predictor, images)):
-        write_looks(run / HEATMAPS_FILE, looks)
+    if overlaps := list(_overlaps(predictor, images)):
+        write_overlaps(run / OVERLAP_FILE, overlaps)
 
 
 def choose(records: Sequence[ImageRecord], most: int, seed: int) -> list[ImageRecord]:
@@ -86,7 +86,7 @@ def _readable(predictor: Predictor, root: Path, records: Sequence[ImageRecord]) 
 
 
 def _affordable(predictor: Predictor, images: Sequence[Seen]) -> int:
-    """How many images the battery has the time for, judged from one batch."""
+    """How many images there is time for, judged from one batch."""
     batch = [image.pixels for image in images[:BATCH]]
     if not batch:
         return 0
@@ -98,15 +98,15 @@ def _affordable(predictor: Predictor, images: Sequence[Seen]) -> int:
 
 
 @dataclass(frozen=True)
-class Row:
-    """An image with the mask and the covers, each tried in turn, that one intervention needs."""
+class TestedImage:
+    """An image with the mask and the covers, each used in turn, that one intervention needs."""
 
     image: Seen
     mask: Mask
     covers: Sequence[Pixels]
 
 
-Plans = dict[str, list[Row]]
+Plans = dict[str, list[TestedImage]]
 
 
 def _plans(images: Sequence[Seen], seed: int) -> Plans:
@@ -124,7 +124,7 @@ def _plans(images: Sequence[Seen], seed: int) -> Plans:
     }
     plans = {
         name: [
-            Row(image, mask, fill)
+            TestedImage(image, mask, fill)
             for image, mask, fill in zip(images, masks[do.mask], fills[do.cover], strict=True)
             if mask is not None and fill
         ]
@@ -198,7 +198,7 @@ def _png(pixels: Pixels) -> bytes:
     return stream.getvalue()
 
 
-def _looks(predictor: Predictor, images: Sequence[Seen]) -> Iterator[Look]:
+def _overlaps(predictor: Predictor, images: Sequence[Seen]) -> Iterator[ImageOverlap]:
     """Where the evidence for each answer lies, for every image that has a mask."""
     masked = [image for image in images if image.mask is not None]
     info, tensors = predictor.info, predictor.info.tensors
@@ -211,10 +211,10 @@ def _looks(predictor: Predictor, images: Sequence[Seen]) -> Iterator[Look]:
         scores, maps = predictor.session.run(pixels, names)
         for image, row, heat in zip(batch, scores, maps, strict=True):
             top = int(row.argmax())
-            yield look(image, info.classes[top], heat[top], info.heatmap.scale)
+            yield overlap(image, info.classes[top], heat[top], info.heatmap.scale)
 
 
-def look(image: Seen, called: str, heat: NDArray[np.float32], scale: float) -> Look:
+def overlap(image: Seen, predicted: str, heat: NDArray[np.float32], scale: float) -> ImageOverlap:
     """How much of a heat map (h, w) >= 0 lies inside the mask of its image.
 
     A map whose strongest place is under FAINT of the model's `scale` counts as empty.
@@ -225,7 +225,9 @@ def look(image: Seen, called: str, heat: NDArray[np.float32], scale: float) -> L
     inside = None if empty else float((heat * share).sum() / heat.sum())
     record = image.record
     group = record.group or record.path
-    return Look(record.path, group, record.label, called, float(image.mask.mean()), inside)
+    return ImageOverlap(
+        record.path, group, record.label, predicted, float(image.mask.mean()), inside
+    )
 
 
 def _shrunk(mask: Mask, size: tuple[int, ...]) -> NDArray[np.float32]:

@@ -68,10 +68,10 @@ def unpack_arrays(data: bytes, most: int = 64) -> dict[str, NDArray[np.generic]]
     with _open(data) as archive:
         names = archive.namelist()
     if len(names) > most or len(set(names)) != len(names):
-        raise BundleError(f"holds {len(names)} arrays, at most {most} are expected", hint=AGAIN)
+        raise BundleError(f"has {len(names)} arrays, at most {most} are expected", hint=AGAIN)
     members = unpack(data, dict.fromkeys(names, len(data)))
     if not all(name.endswith(".npy") for name in names):
-        raise BundleError("holds a member that is no array", hint=AGAIN)
+        raise BundleError("has a member that is not an array", hint=AGAIN)
     return {name.removesuffix(".npy"): _array(name, raw) for name, raw in members.items()}
 
 
@@ -89,10 +89,10 @@ def _check_names(found: list[str], wanted: list[str]) -> None:
     surplus = [name for name in found if name not in wanted]
     missing = [name for name in wanted if name not in found]
     if surplus:
-        raise BundleError(f"holds an unexpected member {surplus[0]!r}", hint=AGAIN)
+        raise BundleError(f"has an unexpected member {surplus[0]!r}", hint=AGAIN)
     if missing:
         raise BundleError(f"lacks its member {missing[0]!r}", hint=AGAIN)
-    raise BundleError("holds a member twice or out of order", hint=AGAIN)
+    raise BundleError("has a member twice or out of order", hint=AGAIN)
 
 
 def _check_size(entry: zipfile.ZipInfo, most: int, total: int) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from overread.bundle.archive import AGAIN, unpack, unpack_arrays
-from overread.bundle.format import FORMAT, BundleInfo
+from overread.documents.bundle import FORMAT, BundleInfo
 from overread.errors import BundleError
 from overread.files import sha256_bytes
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from overread.bundle.archive import Arrays, pack, pack_arrays
-from overread.bundle.format import BundleInfo
 from overread.bundle.read import SUMS, read_bundle_bytes, sums
+from overread.documents.bundle import BundleInfo
 from overread.files import sha256_bytes, write_bytes
 
 

@@ -172,7 +172,7 @@ def opened(database: str | None, *, create: bool = False) -> Iterator[CaseLog]:
 
     if database == "none":  # as `overread serve` takes it
         raise ConfigError(
-            "'none' is no case log", where="--database", hint="Name the file or address of one."
+            "'none' is not a case log", where="--database", hint="Name the file or address of one."
         )
     log = open_case_log(database_url(database), create=create)
     try:
@@ -187,14 +187,16 @@ def _head(text: str) -> Head:
     number, _, hash_ = text.partition(":")
     if not number.isdecimal() or len(hash_) != 64:
         raise ConfigError(
-            f"'{text}' is no head", where="--noted", hint="Give it as `verify` printed it."
+            f"'{text}' is not a head of the log",
+            where="--noted",
+            hint="Give it as `verify` printed it.",
         )
     return Head(int(number), hash_)
 
 
 def _line(case: Case) -> str:
     chance = "" if case.probability is None else f" {int(case.probability * 1000) / 1000:.3f}"
-    said = f" {case.label}{chance}" if case.label is not None else ""
+    said = f" {case.predicted}{chance}" if case.predicted is not None else ""
     read = f"; read as {case.reading}" if case.reading else ""
     when = case.time.isoformat(sep=" ", timespec="seconds")
     return _shown(f"{case.id}  {when}  {case.model}: {case.status}{said}{read}")

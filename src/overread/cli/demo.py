@@ -35,6 +35,7 @@ def demo(
     from overread.phantom.dataset import RECIPE, write_phantom
     from overread.phantom.faults import USUAL_FAULTS
     from overread.serve.background import start_page
+    from overread.training.options import TrainOptions
     from overread.workflows.train import is_finished, train
 
     drawn = out / "phantom" / "labels.csv"
@@ -45,7 +46,8 @@ def demo(
     if not is_finished(out):
         # The phantom has a network of its own, which learns it in half a minute.
         recipe = RECIPE if data == drawn else "auto"
-        train(data, out, recipe=recipe, from_scratch=True, minutes=MINUTES, resume=True)
+        options = TrainOptions(recipe=recipe, from_scratch=True, minutes=MINUTES)
+        train(data, out, options, resume=True)
     root = read_manifest(out).root
     paths = read_predictions(out / "predictions.csv").select("test").paths
     held_out = paths[:: max(1, len(paths) // EXAMPLES)][:EXAMPLES]

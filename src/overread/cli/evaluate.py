@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from overread.cli.output import JsonFlag, console, print_json, show_estimates, show_shortcuts
+from overread.cli.output import JsonFlag, console, print_json, show_estimates, show_shortcut_tests
 from overread.errors import ConfigError
 
 
@@ -20,9 +20,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--map", help="A class of DATA and the model's name for it: 'Others=benign'."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Only this part of DATA.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split of DATA.")] = None,
     shortcuts: Annotated[
-        bool, typer.Option("--shortcuts", help="Try it on the images without their medicine, too.")
+        bool, typer.Option("--shortcuts", help="Run the shortcut tests, too.")
     ] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -35,28 +35,28 @@ def evaluate(
 
     metrics = judge(model, data, out, labels=_pairs(map_ or ()), split=split, shortcuts=shortcuts)
     if json:
-        print_json(metrics)
+        print_json(metrics.to_dict())
         return
     show_estimates(metrics)
-    show_shortcuts(metrics)
+    show_shortcut_tests(metrics)
     for name in ("accuracy", "balanced_accuracy", "macro_auroc"):
-        if (found := metrics["drop"].get(name)) and found["value"] is not None:
-            low, high = found["ci95"]
+        found = (metrics.drop or {}).get(name)
+        if found and found.value is not None:
             title = name.replace("_", " ").replace("auroc", "AUROC")
             console.print(
-                f"  {title}, against the model's own test: {found['value']:+.3f} "
-                f"(95 % interval {low:+.3f} to {high:+.3f})"
+                f"  {title}, against the model's own test: {found.value:+.3f} "
+                f"(95 % interval {found.low:+.3f} to {found.high:+.3f})"
             )
     console.print(f"\nReport  {out / 'report.html'}")
 
 
 def _pairs(texts: Iterable[str]) -> dict[str, str]:
-    """{theirs: ours} of texts such as "Gut=benign"; ConfigError for what is no pair, or two."""
+    """{theirs: ours} of texts such as "Gut=benign"; ConfigError for what is not a pair, or two."""
     labels: dict[str, str] = {}
     for text in texts:
         theirs, sign, ours = (part.strip() for part in text.partition("="))
         if not sign:
-            raise ConfigError(f"'{text}' is no pair", where="--map", hint="Write 'theirs=ours'.")
+            raise ConfigError(f"'{text}' is not a pair", where="--map", hint="Write 'theirs=ours'.")
         if labels.get(theirs, ours) != ours:
             raise ConfigError(
                 f"'{theirs}' is to be both '{labels[theirs]}' and '{ours}'",

@@ -27,7 +27,7 @@ def export(
         bool, typer.Option("--openvino", help="An OpenVINO IR (.xml and .bin).")
     ] = False,
     torch: Annotated[
-        bool, typer.Option("--torch", help="A torch.export program (.pt2). Needs the run.")
+        bool, typer.Option("--torch", help="A torch.export file (.pt2). Needs the run.")
     ] = False,
     run: Annotated[
         Path | None, typer.Option(help="Folder it was trained in; else the one it lies in.")
@@ -56,7 +56,7 @@ def export(
 
         found = export_openvino(model, out)
     elif torch:
-        from overread.export.torch_program import export_torch
+        from overread.export.torch_export import export_torch
 
         found = export_torch(model, out, run=run)
     else:

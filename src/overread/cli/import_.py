@@ -13,7 +13,7 @@ from overread.errors import ConfigError
 
 def import_(
     source: Annotated[
-        Path, typer.Argument(help="Keras model, PyTorch program or timm state dict.")
+        Path, typer.Argument(help="Keras model, TorchScript, torch.export file or timm state dict.")
     ],
     out: Annotated[Path, typer.Option(help="Model file to write.")],
     classes: Annotated[str, typer.Option(help="Classes in the order of its outputs: a,b,c.")],
@@ -42,7 +42,7 @@ def import_(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Labelled images it was not trained on, to settle thresholds by."),
+        typer.Option(help="Labelled images it was not trained on, to fit thresholds on."),
     ] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -79,7 +79,7 @@ def import_(
         console.print("Not calibrated, and without thresholds or a gate: give --data for these.")
     else:
         console.print(
-            f"Settled on {found['images']} images of {found['groups']} groups: calibration "
+            f"Fitted on {found['images']} images of {found['groups']} groups: calibration "
             f"{found['calibration']}, answers from a confidence of {found['confidence']:.2f}"
         )
     if found["no_heatmap"]:

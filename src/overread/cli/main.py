@@ -15,6 +15,7 @@ import typer
 from overread import __version__
 from overread.cli.output import complain
 from overread.errors import OverreadError
+from overread.extras import install_hint
 
 COMMANDS: tuple[str, ...] = (
     "audit",
@@ -105,9 +106,8 @@ def run() -> None:
     except Exception as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and not missing.startswith("overread"):
-            complain(
-                f"this needs a package that is not installed ({missing}). Install overread[train]."
-            )
+            needed = f"this needs a package that is not installed ({missing})"
+            complain(f"{needed}. {install_hint(missing)}")
             sys.exit(1)
         # A fault of ours: one line for the user, the traceback only for those who ask for it.
         if os.environ.get("OVERREAD_DEBUG"):

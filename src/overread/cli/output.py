@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from overread.documents.metrics import Metrics
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")]
 
@@ -34,30 +37,36 @@ def complain(message: str) -> None:
     sys.stderr.write(f"overread: {message}\n")
 
 
-def show_estimates(metrics: Mapping[str, Any]) -> None:
-    """Print the headline figures of a metrics.json document, each with its interval."""
-    part, split = metrics["test"], metrics.get("split") or {}
-    if split.get("leaky"):
+def show_estimates(metrics: Metrics) -> None:
+    """Print the headline figures of a run, each with its interval."""
+    part, split = metrics.test, metrics.split
+    if part is None:
+        return
+    if split and split.leaky:
         console.print(
-            f"\nLEAKY SPLIT: {split['siblings_in_training']} of {split['test_images']} test images "
-            "have a sibling in training. The figures are too good.",
+            f"\nLEAKY SPLIT: {split.leaked_test_images} of {split.test_images} test images have "
+            "an image of the same group in training. The figures are too good.",
             style="bold red",
         )
-    console.print(f"\nTest part: {part['n']} images, {part['groups']} patients or groups")
+    console.print(f"\nTest split: {part.n} images, {part.groups} patients or groups")
+    known = part.estimates()
     for name in ("accuracy", "balanced_accuracy", "macro_auroc"):
-        found = part.get(name) or {}
-        if found.get("value") is None:
+        found = known.get(name)
+        if found is None or found.value is None:
             continue
-        low, high = found["ci95"]
         title = name.replace("_", " ").replace("auroc", "AUROC")
-        console.print(f"  {title:18} {found['value']:.3f} (95 % interval {low:.3f} to {high:.3f})")
-    coverage = part["answered"]["coverage"]["value"]
-    console.print(f"  {'answered':18} {coverage:.0%} of the images; the rest is for a person")
+        console.print(
+            f"  {title:18} {found.value:.3f} (95 % interval {found.low:.3f} to {found.high:.3f})"
+        )
+    coverage = part.answered.coverage if part.answered else None
+    if coverage and coverage.value is not None:
+        share = f"{coverage.value:.0%}"
+        console.print(f"  {'answered':18} {share} of the images; the rest is for a person")
 
 
-def show_shortcuts(metrics: Mapping[str, Any]) -> None:
-    """Print the verdict of the shortcut battery, where it was run."""
-    if found := metrics.get("shortcuts"):
-        style = {"fail": "bold red", "warn": "yellow"}.get(found["verdict"])
-        text = f"\nShortcuts: {found['verdict'].upper()}. {found['reason']}"
+def show_shortcut_tests(metrics: Metrics) -> None:
+    """Print the verdict of the shortcut tests, where they were run."""
+    if found := metrics.shortcut_tests:
+        style = {"fail": "bold red", "warn": "yellow"}.get(found.verdict)
+        text = f"\nShortcut tests: {found.verdict.upper()}. {found.reason}"
         console.print(text, style=style, markup=False)

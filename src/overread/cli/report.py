@@ -19,12 +19,12 @@ def report(
 
     page, metrics = refresh_report(run)
     if json:
-        print_json({"report": str(page), "metrics": metrics})
+        print_json({"report": str(page), "metrics": metrics.to_dict()})
         return
-    test = metrics["test"]
-    low, high = test["balanced_accuracy"]["ci95"]
-    console.print(
-        f"Balanced accuracy {test['balanced_accuracy']['value']:.3f} (95 % interval {low:.3f} to "
-        f"{high:.3f}, n = {test['n']}), recomputed from predictions.csv."
-    )
+    test = metrics.test
+    if test and (found := test.balanced_accuracy) and found.value is not None:
+        console.print(
+            f"Balanced accuracy {found.value:.3f} (95 % interval {found.low:.3f} to "
+            f"{found.high:.3f}, n = {test.n}), recomputed from predictions.csv."
+        )
     console.print(f"Report: {page}")

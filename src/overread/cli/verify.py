@@ -22,7 +22,7 @@ def verify(
     """
     from overread.bundle.read import read_bundle
     from overread.dataset.audit.page import redraw_audit_page
-    from overread.documents.run_documents import read_document
+    from overread.documents.audit import Audit
     from overread.files import read_text
     from overread.report.verify import attempt, verify_run
     from overread.report.verify_pages import Unproven, compare, unchanged
@@ -32,7 +32,7 @@ def verify(
 
     def audit() -> str:
         hint = "Draw it again with `overread audit DATA --out` and this folder."
-        read_document(run / "audit.json")
+        Audit.read(run)
         printed = read_text(run / "audit.html", hint=hint)
         compare(run, "audit.html", printed, redraw_audit_page(run, printed), hint=hint)
         said = "drawn again and the same in every character"

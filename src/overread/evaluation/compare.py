@@ -27,8 +27,8 @@ from overread.evaluation.estimates import (
     with_intervals,
 )
 from overread.stats.differences import excludes_zero, paired_difference
-from overread.stats.effective_size import Limits
-from overread.stats.intervals import Estimate, tidy
+from overread.stats.effective_size import EffectiveSizes
+from overread.stats.estimate import Estimate, tidy
 
 Floats = NDArray[np.float64]
 RESAMPLES = 2000
@@ -193,7 +193,7 @@ class _Judged:
     estimates: dict[str, Estimate]
     drawn: dict[str, Floats]
     values: dict[str, list[float]]
-    limits: Limits
+    limits: EffectiveSizes
 
 
 def _judge(side: _Side, resamples: int, seed: int) -> _Judged:
@@ -201,13 +201,13 @@ def _judge(side: _Side, resamples: int, seed: int) -> _Judged:
     points = [point(sample) for sample in samples]
     draws = [bootstrap(sample, resamples, seed) for sample in samples]
     if len(samples) == 1:
-        estimates, drawn = with_intervals(samples[0], points[0], draws[0]), draws[0]
+        estimates, drawn = with_intervals(samples[0], points[0], draws[0]).overall, draws[0]
     else:
         estimates, drawn = averaged(samples[0], points, draws)
     if side.folds:
         points = [point(Sample.of(_at(side.tables[0], fold))) for fold in _kept(side)]
     values = {name: [_scalar(p, name) for p in points] for name in HEADLINES}
-    limits = Limits.of(samples[0].truth, samples[0].right, samples[0].groups)
+    limits = EffectiveSizes.of(samples[0].truth, samples[0].right, samples[0].groups)
     return _Judged(samples, estimates, drawn, values, limits)
 
 
@@ -218,12 +218,12 @@ def _kept(side: _Side) -> list[list[str]]:
 
 
 def _scalar(values: dict[str, Floats], name: str) -> float:
-    if name == "ece":
-        return float(np.sqrt(max(float(values["squared_ece"]), 0.0)))
+    if name == "rms_calibration_error":
+        return float(np.sqrt(max(float(values["squared_calibration_error"]), 0.0)))
     return float(values[name])
 
 
-def _cases(name: str, limits: Limits) -> float:
+def _cases(name: str, limits: EffectiveSizes) -> float:
     """How many images weigh as much as the one that two models are taken to judge differently.
 
     A changed decision counts in full; a changed probability moves an image past some of the others.
@@ -234,8 +234,8 @@ def _cases(name: str, limits: Limits) -> float:
 
 
 def _drawn(judged: _Judged, name: str) -> Floats:
-    if name == "ece":
-        return np.sqrt(np.maximum(judged.drawn["squared_ece"], 0.0))
+    if name == "rms_calibration_error":
+        return np.sqrt(np.maximum(judged.drawn["squared_calibration_error"], 0.0))
     return judged.drawn[name]
 
 

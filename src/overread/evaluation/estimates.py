@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +19,9 @@ from overread.evaluation.reliability import (
     squared_error,
     squared_error_noise,
 )
-from overread.stats.effective_size import Limits
-from overread.stats.intervals import (
-    LEVEL,
-    UNDEFINED,
-    Estimate,
-    Z,
-    proportion,
-    score_interval,
-)
+from overread.stats.effective_size import EffectiveSizes
+from overread.stats.estimate import UNDEFINED, Estimate
+from overread.stats.intervals import LEVEL, Z, proportion, score_interval
 from overread.stats.ranking import GroupRanking
 from overread.stats.ratios import defined_mean, ratio
 from overread.stats.resample import Groups, group_counts, group_rows
@@ -47,8 +40,16 @@ HEADLINES = (
     "mcc",
     "nll",
     "brier",
-    "ece",
+    "rms_calibration_error",
 )
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Estimates of a sample by name; `per_class` by class name, then by name."""
+
+    overall: dict[str, Estimate]
+    per_class: dict[str, dict[str, Estimate]]
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def statistics(sample: Sample, drawn: Floats) -> dict[str, Floats]:
         "mcc": metrics.mcc(c, sample.multilabel),
         "nll": ratio(nll, n),
         "brier": ratio(brier, n),
-        "squared_ece": _squared_ece(sample, drawn),
+        "squared_calibration_error": _squared_calibration_error(sample, drawn),
         "sensitivity": metrics.sensitivity(c),
         "specificity": metrics.specificity(c),
         "precision": metrics.precision(c),
@@ -133,7 +134,7 @@ def statistics(sample: Sample, drawn: Floats) -> dict[str, Floats]:
     return found | _ranked(sample, drawn)
 
 
-def _squared_ece(sample: Sample, drawn: Floats) -> Floats:
+def _squared_calibration_error(sample: Sample, drawn: Floats) -> Floats:
     errors = [squared_error(drawn @ moments) for moments in sample.moments]
     return np.asarray(np.mean(errors, axis=0))
 
@@ -163,23 +164,23 @@ def bootstrap(sample: Sample, resamples: int, seed: int) -> dict[str, Floats]:
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def estimate(sample: Sample, *, resamples: int, seed: int) -> dict[str, Any]:
-    """Estimates by name; under "per_class", by class name and statistic."""
+def estimate(sample: Sample, *, resamples: int, seed: int) -> Figures:
+    """Every headline and every class's figures, each with its interval."""
     return with_intervals(sample, point(sample), bootstrap(sample, resamples, seed))
 
 
-def with_intervals(
-    sample: Sample, value: dict[str, Floats], drawn: dict[str, Floats]
-) -> dict[str, Any]:
+def with_intervals(sample: Sample, value: dict[str, Floats], drawn: dict[str, Floats]) -> Figures:
     """Estimates from the statistics of a sample and those of its resamples."""
-    limits = Limits.of(sample.truth, sample.right, sample.groups)
-    found: dict[str, Any] = {
+    limits = EffectiveSizes.of(sample.truth, sample.right, sample.groups)
+    found: dict[str, Estimate] = {
         "accuracy": proportion(
             sample.groups.sum(sample.right), sample.tallies[:, 3 * len(sample.classes)]
         ),
         "nll": _loss(sample, "nll"),
         "brier": _loss(sample, "brier"),
-        "ece": calibration_error(float(value["squared_ece"]), sample),
+        "rms_calibration_error": calibration_error(
+            float(value["squared_calibration_error"]), sample
+        ),
     }
     for name in BOUNDED:
         found[name] = _bounded(name, value[name], drawn[name], limits)
@@ -187,19 +188,22 @@ def with_intervals(
     per_class = {
         name: _one_class(sample, k, value, drawn, limits) for k, name in enumerate(sample.classes)
     }
-    return {**ordered, "per_class": per_class}
+    return Figures(ordered, per_class)
 
 
 def _one_class(
-    sample: Sample, k: int, value: dict[str, Floats], drawn: dict[str, Floats], limits: Limits
-) -> dict[str, Any]:
+    sample: Sample,
+    k: int,
+    value: dict[str, Floats],
+    drawn: dict[str, Floats],
+    limits: EffectiveSizes,
+) -> dict[str, Estimate]:
     truth, named = sample.truth[:, k], sample.decisions[:, k]
 
     def share(part: Bools, whole: Bools) -> Estimate:
         return proportion(sample.groups.sum(part & whole), sample.groups.sum(whole))
 
-    found: dict[str, Any] = {
-        "n": int(truth.sum()),
+    found = {
         "sensitivity": share(named, truth),
         "specificity": share(~named, ~truth),
         "precision": share(truth, named),
@@ -213,7 +217,7 @@ def _one_class(
     return found
 
 
-def _bounded(name: str, value: Floats, drawn: Floats, limits: Limits) -> Estimate:
+def _bounded(name: str, value: Floats, drawn: Floats, limits: EffectiveSizes) -> Estimate:
     most = {
         "accuracy": limits.n,
         "macro_auroc": limits.macro_ranked,
@@ -282,10 +286,12 @@ def averaged(
     """
     value = {name: np.mean([p[name] for p in points], axis=0) for name in points[0]}
     drawn = {name: np.mean([d[name] for d in draws], axis=0) for name in draws[0]}
-    limits = Limits.of(sample.truth, sample.right, sample.groups)
+    limits = EffectiveSizes.of(sample.truth, sample.right, sample.groups)
     names = ("accuracy", *BOUNDED)
     found = {name: _bounded(name, value[name], drawn[name], limits) for name in names}
-    found["ece"] = calibration_error(float(value["squared_ece"]), sample)
+    found["rms_calibration_error"] = calibration_error(
+        float(value["squared_calibration_error"]), sample
+    )
     for name in LOSS_LIMIT:
         low, high = np.percentile(drawn[name], [50 - 50 * LEVEL, 50 + 50 * LEVEL])
         found[name] = Estimate(float(value[name]), float(low), float(high))

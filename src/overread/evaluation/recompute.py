@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
+from overread.documents.manifest_rows import read_manifest_rows
+from overread.documents.metrics import HeatmapOverlap, Metrics, ShortcutTests, SplitMetrics
 from overread.documents.predictions import PredictionTable, read_predictions
-from overread.documents.run_documents import read_manifest_rows, read_metrics
-from overread.evaluation.heatmap_overlap import HEATMAPS_FILE, read_looks, where_it_looks
-from overread.evaluation.shortcut_tests import SHORTCUTS_FILE, judge, read_tables
+from overread.evaluation.heatmap_overlap import OVERLAP_FILE, overlap_figures, read_overlaps
+from overread.evaluation.shortcut_tests import SHORTCUT_TESTS_FILE, judge, read_tables
 from overread.evaluation.summary import RESAMPLES, evaluate_table
 from overread.stats.differences import drop
 
@@ -37,46 +37,50 @@ def subgroup_columns(
     return {c: [known.get(p, {}).get(c, "") for p in table.paths] for c in wanted}
 
 
-def recompute(run: Path, *, as_stored: bool = False) -> dict[str, Any]:
-    """The metrics document of RUN from RUN/predictions.csv.
+def recompute(run: Path, *, as_stored: bool = False) -> Metrics:
+    """The figures of RUN from RUN/predictions.csv.
 
-    What predictions cannot give (leak price, looks at the test set, the model's own figures of an
+    What predictions cannot give (leak price, uses of the test set, the model's own figures of an
     external test) is taken from a metrics.json that is already there, and so are the number of
     resamples and the seed; with `as_stored` also which columns it judges subgroups by. Raises
     DataError where a file is missing or unusable.
     """
     table = read_predictions(run / "predictions.csv")
-    stored = read_metrics(run / "metrics.json") if (run / "metrics.json").is_file() else {}
-    method = stored.get("method") or {}
-    before = stored.get("test") or {}
-    skipped = [row["column"] for row in before.get("subgroups_left_out") or ()]
-    judged_by = {*(before.get("subgroups") or ()), *skipped}
-    drawn = {
-        "resamples": method.get("resamples", RESAMPLES),
-        "seed": method.get("seed", 0),
-    }
-    document = evaluate_table(
+    stored = Metrics.read(run) if (run / Metrics.FILE).is_file() else Metrics()
+    drawn = {"resamples": RESAMPLES, "seed": 0}
+    if stored.method is not None:
+        known = {"resamples": stored.method.resamples, "seed": stored.method.seed}
+        drawn |= {name: value for name, value in known.items() if value is not None}
+    judged_by = _judged_by(stored.test or SplitMetrics())
+    fresh = evaluate_table(
         table,
         **drawn,
-        leak_price=stored.get("leak_price"),
-        test_looks=stored.get("test_looks"),
+        leak_price=stored.leak_price,
+        test_set_uses=stored.test_set_uses,
         subgroup_columns=subgroup_columns(run, table, judged_by if as_stored else None),
     )
-    return document | _after_training(run, table, **drawn) | _kept(stored, document["test"])
+    return with_stored(_with_tests(fresh, run, table, **drawn), stored)
 
 
-def _kept(stored: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any]:
-    """What only the images or the model could give, as stored; the drop against the latter anew."""
-    kept = {name: stored[name] for name in KEPT if name in stored}
-    return kept | ({"drop": drop(kept["internal"], test)} if "internal" in kept else {})
+def _judged_by(test: SplitMetrics) -> set[str]:
+    """The columns that a stored test split is judged by."""
+    return {*test.subgroups, *(row.column for row in test.subgroups_left_out)}
 
 
-def _after_training(run: Path, table: PredictionTable, **drawn: int) -> dict[str, Any]:
-    """What the shortcut battery and the heat maps say, where the run has them."""
-    found: dict[str, Any] = {}
-    if (path := run / SHORTCUTS_FILE).is_file():
+def with_stored(fresh: Metrics, stored: Metrics) -> Metrics:
+    """`fresh` with what only the images or the model could give, as stored; the drop anew."""
+    kept = {name: getattr(stored, name) for name in KEPT if name in stored.model_fields_set}
+    if stored.internal is not None and fresh.test is not None:
+        kept["drop"] = drop(stored.internal, fresh.test.estimates())
+    return fresh.model_copy(update=kept)
+
+
+def _with_tests(fresh: Metrics, run: Path, table: PredictionTable, **drawn: int) -> Metrics:
+    """With what the shortcut tests and the heat maps say, where the run has them."""
+    found: dict[str, ShortcutTests | HeatmapOverlap] = {}
+    if (path := run / SHORTCUT_TESTS_FILE).is_file():
         tables = read_tables(path, multilabel=table.multilabel)
-        found["shortcuts"] = judge(table.select("test"), tables, **drawn)
-    if (path := run / HEATMAPS_FILE).is_file():
-        found["heatmaps"] = where_it_looks(read_looks(path), **drawn)
-    return found
+        found["shortcut_tests"] = judge(table.select("test"), tables, **drawn)
+    if (path := run / OVERLAP_FILE).is_file():
+        found["heatmap_overlap"] = overlap_figures(read_overlaps(path), **drawn)
+    return fresh.model_copy(update=found)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from overread.documents.metrics import ReliabilityBin
 from overread.stats.ratios import ratio
 from overread.stats.resample import Groups
 
@@ -75,17 +76,17 @@ def _bins(moments: Floats) -> tuple[Floats, Floats, Floats]:
     return size, mean, noise
 
 
-def reliability_bins(confidence: Floats, outcome: Floats) -> list[dict[str, float | int]]:
+def reliability_bins(confidence: Floats, outcome: Floats) -> tuple[ReliabilityBin, ...]:
     """Rows of a reliability diagram: mean confidence and share right of each bin."""
     bins = equal_bins(confidence)
     rows = []
     for b in np.unique(bins):
         inside = bins == b
         rows.append(
-            {
-                "n": int(inside.sum()),
-                "confidence": round(float(confidence[inside].mean()), 6),
-                "accuracy": round(float(outcome[inside].mean()), 6),
-            }
+            ReliabilityBin(
+                n=int(inside.sum()),
+                confidence=round(float(confidence[inside].mean()), 6),
+                accuracy=round(float(outcome[inside].mean()), 6),
+            )
         )
-    return rows
+    return tuple(rows)

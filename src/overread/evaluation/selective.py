@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.stats.intervals import Estimate, bounded
+from overread.stats.estimate import Estimate
+from overread.stats.intervals import bounded
 from overread.stats.resample import CELLS_AT_ONCE, Groups, group_counts
 
 Floats = NDArray[np.float64]

@@ -1,4 +1,6 @@
-"""What a model still tells with the medicine taken away, judged from shortcuts.csv alone.
+"""Shortcut tests: what a model still tells with the diagnostic region occluded.
+
+Judged from shortcut_tests.csv alone.
 
 The limits were set on phantom data with and without planted shortcuts (docs/explanation/
 shortcuts.md), never on a real test set. They look at the class that is told best: a shortcut to one
@@ -10,32 +12,41 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from overread.documents.metrics import (
+    ShortcutTest,
+    ShortcutTests,
+    ShortcutVerdict,
+    StrongestClass,
+    UntouchedFigures,
+)
 from overread.documents.predictions import PredictionTable, columns_of, decide, rows_of, table_of
 from overread.errors import DataError
-from overread.evaluation.estimates import Sample, bootstrap, point, with_intervals
+from overread.evaluation.estimates import Figures, Sample, bootstrap, point, with_intervals
 from overread.files import read_csv, write_csv
 from overread.stats.differences import paired_difference
-from overread.stats.effective_size import Limits
-from overread.stats.intervals import Estimate, tidy
+from overread.stats.effective_size import EffectiveSizes
+from overread.stats.estimate import Estimate, tidy
 
-SHORTCUTS_FILE = "shortcuts.csv"
+SHORTCUT_TESTS_FILE = "shortcut_tests.csv"
+TestKind = Literal["gone", "coder", "told"]
+RowVerdict = Literal["pass", "warn", "fail", "unknown", "note"]
 CHANCE = 0.5  # of an AUROC
-# The lower end of the interval of a class's AUROC that warns or fails where medicine is gone
+# The lower end of the interval of a class's AUROC that warns or fails where it is occluded
 # (widened, because the best of several classes is looked at, which chance favours), ...
 WARN_ABOVE, FAIL_ABOVE = 0.65, 0.75
-FAIL_BORDER = 0.7  # ... for rows that leave the border alone, where less medicine is left
+FAIL_BORDER = 0.7  # ... for rows that leave the border alone, where less of it is left
 BORDER = ("border_only", "centre_swapped")
 KEPT = 0.5  # ... if it keeps at least this share of what the class is above chance untouched.
-STILL = 0.1  # A row whose answers keep less of their spread over images shows no health.
+STILL = 0.1  # A row whose answers keep less of their spread over images clears nobody.
 FALL = 0.05  # of the mean AUROC, through one coder: more than this is worth a look (Seah 2021)
 # What each row can say: "gone" accuses when it does well, "coder" when it falls, "told" informs.
-KINDS = {
+KINDS: Mapping[str, TestKind] = {
     "border_only": "gone",
     "centre_swapped": "gone",
     "centre_covered": "gone",
@@ -58,47 +69,47 @@ REASONS = {
     "(95 % interval {low:+.2f} to {high:+.2f}): it relies on how files were saved.",
     "unknown": "On these images the model is not shown to be better than chance: nothing can be "
     "said of shortcuts.",
-    "still": "With the medicine taken away the model answers all images nearly alike: nothing can "
-    "be said of shortcuts.",
-    "pass": "With the medicine taken away the model recognises no class: no shortcut was found.",
-    "pass_some": "With the medicine taken away the model recognises no class: no shortcut was "
-    "found. (In {still} of {ways} ways of taking it away it answers all images nearly alike; these "
-    "show nothing.)",
+    "still": "With the diagnostic region occluded the model answers all images nearly alike: "
+    "nothing can be said of shortcuts.",
+    "pass": "With the diagnostic region occluded the model recognises no class: no shortcut was "
+    "found.",
+    "pass_some": "With the diagnostic region occluded the model recognises no class: no shortcut "
+    "was found. (In {still} of {ways} ways of occluding it it answers all images nearly alike; "
+    "these show nothing.)",
 }
 
 
 @dataclass(frozen=True)
-class Judged:
+class TableFigures:
     """The figures of one table, with the resamples that paired differences are made of."""
 
     sample: Sample
-    values: dict[str, Any]
-    found: dict[str, Any]
-    drawn: dict[str, Any]
+    found: Figures
+    drawn: dict[str, NDArray[np.float64]]
 
     @classmethod
-    def of(cls, table: PredictionTable, resamples: int, seed: int) -> Judged:
+    def of(cls, table: PredictionTable, resamples: int, seed: int) -> TableFigures:
         sample = Sample.of(table)
         values, drawn = point(sample), bootstrap(sample, resamples, seed)
-        return cls(sample, values, with_intervals(sample, values, drawn), drawn)
+        return cls(sample, with_intervals(sample, values, drawn), drawn)
 
 
 def write_tables(path: Path, tables: Mapping[str, PredictionTable]) -> None:
-    """Write shortcuts.csv: the predictions after each intervention, one below the other."""
+    """Write shortcut_tests.csv: the predictions after each intervention, one below the other."""
     columns = ["intervention", *columns_of(next(iter(tables.values())))]
     rows = ([name, *row] for name, table in tables.items() for row in rows_of(table))
     write_csv(path, columns, rows)
 
 
 def read_tables(path: Path, *, multilabel: bool) -> dict[str, PredictionTable]:
-    """Read shortcuts.csv. Raises DataError where it is damaged or names no known intervention."""
+    """Read shortcut_tests.csv. DataError where it is damaged or an intervention is not known."""
     columns, rows = read_csv(path)
     if "intervention" not in columns:
         raise DataError("has no column 'intervention'", where=path, hint="Make it again.")
     parts: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         if row["intervention"] not in KINDS:
-            raise DataError(f"'{row['intervention']}' is no intervention", where=path)
+            raise DataError(f"'{row['intervention']}' is not a known intervention", where=path)
         parts.setdefault(row["intervention"], []).append(row)
     return {
         name: table_of(
@@ -110,34 +121,35 @@ def read_tables(path: Path, *, multilabel: bool) -> dict[str, PredictionTable]:
 
 def judge(
     test: PredictionTable, tables: Mapping[str, PredictionTable], *, resamples: int, seed: int
-) -> dict[str, Any]:
-    """The "shortcuts" of metrics.json: every row beside the untouched figures, and one verdict.
+) -> ShortcutTests:
+    """Every row beside the untouched figures, and one verdict.
 
-    `test` holds the untouched predictions of the whole test part, `tables` those of the same
+    `test` holds the untouched predictions of the whole test split, `tables` those of the same
     images, or of some of them, after each intervention.
     """
-    untouched: dict[tuple[str, ...], Judged] = {}
+    untouched: dict[tuple[str, ...], TableFigures] = {}
     rows = []
     for name, answers in tables.items():
         table = _averaged(answers)
         if table.paths not in untouched:
             same = _same_images(test, table)
-            untouched[table.paths] = Judged.of(same, resamples, seed)
-        before, after = untouched[table.paths], Judged.of(table, resamples, seed)
+            untouched[table.paths] = TableFigures.of(same, resamples, seed)
+        before, after = untouched[table.paths], TableFigures.of(table, resamples, seed)
         spread = _spread(before.sample.probabilities, answers.probabilities)
         rows.append(_row(name, before, after, spread))
-    accusing = [row for row in rows if row["verdict"] in ACCUSING]
-    worst = max(accusing, key=lambda row: ACCUSING.index(row["verdict"]), default=None)
-    cleared = any(row["kind"] == "gone" and row["verdict"] == "pass" for row in rows)
-    verdict = worst["verdict"] if worst else "pass" if cleared else "unknown"
-    return {
-        "verdict": verdict,
-        "accused": worst["intervention"] if worst else None,
-        "reason": _reason(verdict, worst, rows),
-        "n": max((row["n"] for row in rows), default=0),
-        "of": len(test),
-        "rows": rows,
-    }
+    accusing = [row for row in rows if row.verdict in ACCUSING]
+    worst = max(accusing, key=lambda row: ACCUSING.index(row.verdict), default=None)
+    cleared = any(row.kind == "gone" and row.verdict == "pass" for row in rows)
+    found = worst.verdict if worst else "pass" if cleared else "unknown"
+    verdict: ShortcutVerdict = "unknown" if found == "note" else found
+    return ShortcutTests(
+        verdict=verdict,
+        accused=worst.intervention if worst else None,
+        reason=_reason(verdict, worst, rows),
+        n=max((row.n for row in rows), default=0),
+        of=len(test),
+        rows=tuple(rows),
+    )
 
 
 def _averaged(answers: PredictionTable) -> PredictionTable:
@@ -153,42 +165,45 @@ def _averaged(answers: PredictionTable) -> PredictionTable:
     return replace(first, probabilities=p, predicted=predicted)
 
 
-def _row(name: str, before: Judged, after: Judged, spread: float | None) -> dict[str, Any]:
+def _row(
+    name: str, before: TableFigures, after: TableFigures, spread: float | None
+) -> ShortcutTest:
     change = _change(before, after)
     strongest = _strongest(before.found, after.found)
-    return {
-        "intervention": name,
-        "kind": KINDS[name],
-        "n": len(after.sample.truth),
-        "groups": after.sample.groups.present,
-        "chance": CHANCE,
-        "macro_auroc": after.found["macro_auroc"].to_dict(),
-        "balanced_accuracy": after.found["balanced_accuracy"].to_dict(),
-        "untouched": {
-            metric: before.found[metric].to_dict()
-            for metric in ("macro_auroc", "balanced_accuracy")
-        },
-        "change": change.to_dict(),
-        "strongest": strongest,
-        "spread": spread,
-        "verdict": _verdict(name, before.found["macro_auroc"], change, strongest, spread),
-    }
+    whole, left = before.found.overall, after.found.overall
+    return ShortcutTest(
+        intervention=name,
+        kind=KINDS[name],
+        n=len(after.sample.truth),
+        groups=after.sample.groups.present,
+        chance=CHANCE,
+        macro_auroc=left["macro_auroc"].rounded(),
+        balanced_accuracy=left["balanced_accuracy"].rounded(),
+        untouched=UntouchedFigures(
+            macro_auroc=whole["macro_auroc"].rounded(),
+            balanced_accuracy=whole["balanced_accuracy"].rounded(),
+        ),
+        change=change.rounded(),
+        strongest=strongest,
+        spread=spread,
+        verdict=_verdict(name, whole["macro_auroc"], change, strongest, spread),
+    )
 
 
 def _same_images(test: PredictionTable, table: PredictionTable) -> PredictionTable:
     place = {path: i for i, path in enumerate(test.paths)}
     missing = [path for path in table.paths if path not in place]
     if missing:
-        raise DataError(f"'{missing[0]}' has no untouched prediction", where=SHORTCUTS_FILE)
+        raise DataError(f"'{missing[0]}' has no untouched prediction", where=SHORTCUT_TESTS_FILE)
     return test.rows([place[path] for path in table.paths])
 
 
-def _change(before: Judged, after: Judged) -> Estimate:
+def _change(before: TableFigures, after: TableFigures) -> Estimate:
     """Macro AUROC after the intervention minus before, on the same images and resamples."""
     name, groups = "macro_auroc", after.sample.groups
-    limits = Limits.of(after.sample.truth, after.sample.right, groups)
+    limits = EffectiveSizes.of(after.sample.truth, after.sample.right, groups)
     drawn = after.drawn[name] - before.drawn[name]
-    one, other = after.found[name], before.found[name]
+    one, other = after.found.overall[name], before.found.overall[name]
     cases = limits.macro_ranked
     return paired_difference(one, other, drawn, groups=groups.present, cases=cases, reach=1.0)
 
@@ -199,37 +214,38 @@ def _spread(before: NDArray[np.float64], after: NDArray[np.float64]) -> float | 
     return tidy(left / whole) if whole > 0 else None
 
 
-def _strongest(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
+def _strongest(before: Figures, after: Figures) -> StrongestClass | None:
     """The class that is told best: its AUROC, and what it keeps of what it was above chance."""
     aurocs: dict[str, Estimate] = {
         label: row["auroc"]
-        for label, row in after["per_class"].items()
+        for label, row in after.per_class.items()
         if row["auroc"].value is not None
     }
     if not aurocs:
         return None
     # Ties go to the first name, so that the same table always gives the same row.
     label = max(aurocs, key=lambda name: (aurocs[name].low or 0.0, aurocs[name].value or 0.0))
-    whole = (before["per_class"][label]["auroc"].value or CHANCE) - CHANCE
+    whole = (before.per_class[label]["auroc"].value or CHANCE) - CHANCE
     left = (aurocs[label].value or CHANCE) - CHANCE
     kept = tidy(max(left, 0.0) / whole) if whole > 0 else None
-    best = aurocs[label].to_dict()
-    return {"class": label, "auroc": best, "kept": kept, "low": _low_of_best(best, len(aurocs))}
+    best = aurocs[label].rounded()
+    return StrongestClass(label=label, auroc=best, kept=kept, low=_low_of_best(best, len(aurocs)))
 
 
-def _low_of_best(auroc: Mapping[str, Any], of: int) -> float:
+def _low_of_best(auroc: Estimate, of: int) -> float:
     """Lower end of the interval of the best of `of` classes (Bonferroni, normal quantiles)."""
     arm = float(norm.ppf(1 - 0.025 / of) / norm.ppf(0.975))
-    return round(float(auroc["value"] - arm * (auroc["value"] - auroc["ci95"][0])), 10)
+    value, low = auroc.value or 0.0, auroc.low or 0.0
+    return round(float(value - arm * (value - low)), 10)
 
 
 def _verdict(
     name: str,
     untouched: Estimate,
     change: Estimate,
-    strongest: Mapping[str, Any] | None,
+    strongest: StrongestClass | None,
     spread: float | None,
-) -> str:
+) -> RowVerdict:
     kind = KINDS[name]
     if kind == "told":
         return "note"
@@ -237,37 +253,36 @@ def _verdict(
         return "unknown"
     if kind == "coder":
         return "warn" if change.high is not None and change.high < -FALL else "pass"
-    if (strongest["kept"] or 0.0) >= KEPT and strongest["low"] > WARN_ABOVE:
+    if (strongest.kept or 0.0) >= KEPT and strongest.low > WARN_ABOVE:
         limit = FAIL_BORDER if name in BORDER else FAIL_ABOVE
-        return "fail" if strongest["low"] > limit else "warn"
+        return "fail" if strongest.low > limit else "warn"
     return "unknown" if spread is None or spread < STILL else "pass"
 
 
-def wording(verdict: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, int]]:
+def wording(verdict: str, rows: Sequence[ShortcutTest]) -> tuple[str, dict[str, int]]:
     """Which sentence says a verdict that accuses no row, and the counts that it names.
 
     A row that cannot tell of a model better than chance is one whose answers hardly varied.
     """
-    ways = [row for row in rows if row["kind"] == "gone"]
-    still = sum(row["verdict"] == "unknown" and _knows(row) for row in ways)
+    ways = [row for row in rows if row.kind == "gone"]
+    still = sum(row.verdict == "unknown" and _knows(row) for row in ways)
     key = {"pass": "pass_some", "unknown": "still"}[verdict] if still else verdict
     return key, {"still": still, "ways": len(ways)}
 
 
-def _knows(row: Mapping[str, Any]) -> bool:
-    low = row["untouched"]["macro_auroc"]["ci95"][0]
+def _knows(row: ShortcutTest) -> bool:
+    low = row.untouched.macro_auroc.low
     return low is not None and low > CHANCE
 
 
-def _reason(
-    verdict: str, worst: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]
-) -> str:
+def _reason(verdict: str, worst: ShortcutTest | None, rows: Sequence[ShortcutTest]) -> str:
     """The verdict in one English sentence; the report has it in each language."""
-    if worst is None:
+    if worst is None or worst.strongest is None:
         key, counts = wording(verdict, rows)
         return REASONS[key].format(**counts)
-    accused = worst["change"] if worst["kind"] == "coder" else worst["strongest"]["auroc"]
-    low, high = accused["ci95"]
-    text = REASONS["coder" if worst["kind"] == "coder" else verdict]
-    row, label = worst["intervention"].replace("_", " "), worst["strongest"]["class"]
-    return text.format(row=row, label=label, value=accused["value"], low=low, high=high)
+    accused = worst.change if worst.kind == "coder" else worst.strongest.auroc
+    text = REASONS["coder" if worst.kind == "coder" else verdict]
+    row, label = worst.intervention.replace("_", " "), worst.strongest.label
+    return text.format(
+        row=row, label=label, value=accused.value, low=accused.low, high=accused.high
+    )

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from overread.documents.metrics import SubgroupMetrics, UnjudgedSubgroup
 from overread.evaluation.estimates import Sample, bootstrap, point, with_intervals
 from overread.stats.differences import difference, excludes_zero
-from overread.stats.intervals import Estimate
+from overread.stats.estimate import Estimate
 from overread.stats.resample import Groups
 
 Bools = NDArray[np.bool_]
@@ -30,7 +30,7 @@ MISSING = "(not given)"
 
 def subgroups(
     sample: Sample, columns: Mapping[str, Sequence[str]], *, resamples: int, seed: int
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, SubgroupMetrics]]:
     """For each column and value: images, groups, estimates, and the gap to all other images.
 
     `columns` holds (n,) texts each. Numbers with many values are cut into thirds; see `left_out`
@@ -50,21 +50,21 @@ def subgroups(
     return {name: rows for name, rows in found.items() if rows}
 
 
-def left_out(columns: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """What `subgroups` does not judge, as {column, value, n}.
+def left_out(columns: Mapping[str, Sequence[str]]) -> tuple[UnjudgedSubgroup, ...]:
+    """What `subgroups` does not judge.
 
     Values with fewer than FEWEST_IMAGES images; and, with a `value` of None, columns with more than
     MOST_VALUES different ones, of which `n` says how many. A column of one value holds no subgroup.
     """
-    found: list[dict[str, Any]] = []
+    found: list[UnjudgedSubgroup] = []
     for name, texts in columns.items():
         counts = Counter(banded(texts))
         if len(counts) > MOST_VALUES:
-            found.append({"column": name, "value": None, "n": len(counts)})
+            found.append(UnjudgedSubgroup(column=name, value=None, n=len(counts)))
         elif len(counts) > 1:
             few = sorted(value for value, n in counts.items() if n < FEWEST_IMAGES)
-            found += [{"column": name, "value": value, "n": counts[value]} for value in few]
-    return found
+            found += [UnjudgedSubgroup(column=name, value=value, n=counts[value]) for value in few]
+    return tuple(found)
 
 
 def banded(texts: Sequence[str]) -> list[str]:
@@ -99,22 +99,22 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-def _against_rest(sample: Sample, inside: Bools, resamples: int, seed: int) -> dict[str, Any]:
+def _against_rest(sample: Sample, inside: Bools, resamples: int, seed: int) -> SubgroupMetrics:
     part, rest = (_judged(_take(sample, rows), resamples, seed) for rows in (inside, ~inside))
     gaps = {name: difference(part[name], rest[name]) for name in SHOWN}
     auroc = gaps["macro_auroc"]
     large = auroc.value is not None and abs(auroc.value) > FLAGGED_GAP
-    return {
-        "n": int(inside.sum()),
-        "groups": len(np.unique(sample.groups.codes[inside])),
-        **{name: part[name] for name in SHOWN},
-        "gap": gaps,
-        "flagged": bool(large and excludes_zero(auroc)),
-    }
+    return SubgroupMetrics(
+        n=int(inside.sum()),
+        groups=len(np.unique(sample.groups.codes[inside])),
+        **{name: part[name].rounded() for name in SHOWN},
+        gap={name: gap.rounded() for name, gap in gaps.items()},
+        flagged=bool(large and excludes_zero(auroc)),
+    )
 
 
 def _judged(sample: Sample, resamples: int, seed: int) -> dict[str, Estimate]:
-    return with_intervals(sample, point(sample), bootstrap(sample, resamples, seed))
+    return with_intervals(sample, point(sample), bootstrap(sample, resamples, seed)).overall
 
 
 def _take(sample: Sample, rows: Bools) -> Sample:

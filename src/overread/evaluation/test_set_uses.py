@@ -1,6 +1,6 @@
-"""How often each test set has been looked at on this machine.
+"""How many models have been judged on each test set on this machine.
 
-A test set judges honestly once; every further look at it, with a changed model, is a small step
+A test set judges honestly once; every further use of it, with a changed model, is a small step
 towards tuning on it. The counter is kept in OVERREAD_HOME (`~/.overread` if unset) and holds
 hashes, no names of images or patients.
 """
@@ -22,20 +22,20 @@ def hash_of_test_set(images: Iterable[str]) -> str:
     return sha256_bytes("\n".join(sorted(images)).encode())
 
 
-def count_look(test_hash: str, what: str) -> int | None:
+def count_use(test_hash: str, what: str) -> int | None:
     """Note that `what` was judged on this test set; how many different ones have been so far.
 
-    `what` identifies the model, as its network's SHA-256: the same again is no new look. None where
+    `what` identifies the model, as its network's SHA-256: the same again is no new use. None where
     the counter cannot be kept (a read-only home).
     """
-    path = Path(os.environ.get("OVERREAD_HOME") or Path.home() / ".overread") / "looks.json"
+    path = Path(os.environ.get("OVERREAD_HOME") or Path.home() / ".overread") / "test_set_uses.json"
     try:
         with _locked(path.with_suffix(".lock")):
-            looks = _known(path)
-            seen = looks.setdefault(test_hash, [])
+            uses = _known(path)
+            seen = uses.setdefault(test_hash, [])
             if what not in seen:
                 seen.append(what)
-                write_json(path, {"looks": looks})
+                write_json(path, {"uses": uses})
             return len(seen)
     except (OSError, DataError):
         return None
@@ -44,10 +44,10 @@ def count_look(test_hash: str, what: str) -> int | None:
 def _known(path: Path) -> dict[str, list[str]]:
     if not path.exists():
         return {}
-    looks = read_json(path).get("looks")
-    if not isinstance(looks, dict):
-        raise DataError("holds no looks", where=path)
-    return looks
+    uses = read_json(path).get("uses")
+    if not isinstance(uses, dict):
+        raise DataError("has no 'uses' of test sets", where=path)
+    return uses
 
 
 @contextmanager

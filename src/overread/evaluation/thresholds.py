@@ -1,4 +1,4 @@
-"""Operating points: chosen on the validation part, shown with their interval on the test part.
+"""Operating points: chosen on the validation split, shown with their interval on the test split.
 
 A threshold read off the test set would flatter every figure computed with it.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from overread.documents.predictions import PredictionTable
-from overread.stats.intervals import Estimate, proportion
+from overread.stats.estimate import Estimate
+from overread.stats.intervals import proportion
 from overread.stats.ranking import Ranking
 from overread.stats.resample import group_rows
 
@@ -30,7 +30,7 @@ SURE = (1e-6, 1 - 1e-6)
 
 
 @dataclass(frozen=True)
-class OperatingPoint:
+class ChosenThreshold:
     """A threshold and why it was chosen.
 
     `rule` is "confidence" (given), "error" (answers at or above `threshold` should be wrong at
@@ -44,33 +44,24 @@ class OperatingPoint:
     label: str | None = None
 
     def on(self, table: PredictionTable) -> dict[str, Estimate]:
-        """What the point gives on a part: coverage and accuracy, or sensitivity and specificity."""
+        """What it gives on a split: coverage and accuracy, or sensitivity and specificity."""
         if self.threshold is None or not len(table):
             return {}
         truth = table.truth()
         if self.label is None:
-            called, right = confidence(table) >= self.threshold, table.truth() == table.decisions()
+            named, right = confidence(table) >= self.threshold, table.truth() == table.decisions()
             everyone = np.ones(len(table), dtype=bool)
             return {
-                "coverage": _share(table, called, everyone),
-                "accuracy": _share(table, right.all(axis=1), called),
+                "coverage": _share(table, named, everyone),
+                "accuracy": _share(table, right.all(axis=1), named),
             }
         k = table.classes.index(self.label)
-        called = table.probabilities[:, k] >= self.threshold
+        named = table.probabilities[:, k] >= self.threshold
         return {
-            "sensitivity": _share(table, called, truth[:, k]),
-            "specificity": _share(table, ~called, ~truth[:, k]),
-            "precision": _share(table, truth[:, k], called),
-            "npv": _share(table, ~truth[:, k], ~called),
-        }
-
-    def to_dict(self) -> dict[str, Any]:
-        """The point as a JSON object."""
-        return {
-            "rule": self.rule,
-            "wanted": self.wanted,
-            "class": self.label,
-            "threshold": self.threshold,
+            "sensitivity": _share(table, named, truth[:, k]),
+            "specificity": _share(table, ~named, ~truth[:, k]),
+            "precision": _share(table, truth[:, k], named),
+            "npv": _share(table, ~truth[:, k], ~named),
         }
 
 
@@ -92,17 +83,17 @@ def operating_points(
     sensitivity: float = SENSITIVITY,
     error: float = ERROR,
     positives: Sequence[str] | None = None,
-) -> list[OperatingPoint]:
+) -> list[ChosenThreshold]:
     """The points offered, chosen on `val`; one for the sensitivity of each of `positives`.
 
     `positives` left out: every class.
     """
     points = [
-        OperatingPoint("confidence", confidence_at, confidence_at),
-        OperatingPoint("error", error, threshold_for_error(val, error)),
+        ChosenThreshold("confidence", confidence_at, confidence_at),
+        ChosenThreshold("error", error, threshold_for_error(val, error)),
     ]
     return points + [
-        OperatingPoint(
+        ChosenThreshold(
             "sensitivity", sensitivity, threshold_for_sensitivity(val, name, sensitivity), name
         )
         for name in (positives if positives is not None else val.classes)

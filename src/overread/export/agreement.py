@@ -14,14 +14,14 @@ from overread.predict.predictor import BATCH, Predictor, Prepared
 from overread.predict.quality import measure
 from overread.stats.ranking import auroc
 from overread.stats.ratios import defined_mean
-from overread.training.data import Part
+from overread.training.data import LoadedSplit
 
 AUROC_DROP, CHANGED = 0.005, 0.01
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What a model said of some images: verdicts (status, label), probabilities (n, K)."""
+    """What a model said of some images: verdicts (status, predicted), probabilities (n, K)."""
 
     verdicts: tuple[tuple[str, str | None], ...]
     probabilities: NDArray[np.float32]
@@ -31,14 +31,14 @@ class Answered:
         """The answers of `predictor`; `images` must be readable."""
         said = list(_judged(predictor, images))
         return cls(
-            tuple((one.status, one.label) for one in said),
+            tuple((one.status, one.predicted) for one in said),
             np.stack([np.asarray(one.scores) for one in said]),
         )
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two models' answers to the same `images` differ; see `bundle.format.Conversion`."""
+    """How two models' answers to the same `images` differ; see `documents.bundle.Conversion`."""
 
     images: int
     changed: float
@@ -84,13 +84,13 @@ def macro_auroc(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float
     return mean if np.isfinite(mean) else 0.5
 
 
-def truth_of(part: Part, classes: int) -> NDArray[np.bool_]:
+def truth_of(part: LoadedSplit, classes: int) -> NDArray[np.bool_]:
     """(n, K) which classes each image of a part has."""
     targets = part.targets
     return targets.astype(bool) if targets.ndim == 2 else np.eye(classes, dtype=bool)[targets]
 
 
-def prepared(part: Part) -> Iterator[Prepared]:
+def prepared(part: LoadedSplit) -> Iterator[Prepared]:
     """The images of a part as the predictor would prepare them, without decoding them again."""
     for row, record in enumerate(part.records):
         pixels = part.images.take(np.array([row]))[0]

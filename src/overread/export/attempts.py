@@ -2,7 +2,7 @@
 
 8 bits: calibrated on training images; calibration, thresholds, conformal limits and the gate are
 fitted anew on the validation part; the layers that suffer most for their size go back to 32 bits
-until it passes, or is no smaller than 16 bits make it.
+until it passes, or is not smaller than 16 bits make it.
 16 bits: weights only, and nothing is fitted.
 """
 
@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import BundleInfo
 from overread.bundle.read import Bundle, read_bundle_bytes
 from overread.bundle.write import bundle_bytes
+from overread.documents.bundle import BundleInfo
 from overread.errors import BundleError
 from overread.export.agreement import (
     CHANGED,
@@ -28,7 +28,7 @@ from overread.export.agreement import (
     rows_of,
     truth_of,
 )
-from overread.export.decision_policy import settle
+from overread.export.decision_policy import fit_decision_policy
 from overread.export.golden import drawn, with_answers
 from overread.export.onnx_graph import with_calibration, with_half_weights
 from overread.export.quantise import Quantiser, float_sets
@@ -94,13 +94,13 @@ def _in_8_bits(bundle: Bundle, source: RunSource) -> Iterator[Attempt]:
         waiting = onnx, floats
         if found.keeps_auroc and _same_classes(before, said):
             waiting = None
-            made = _settled(bundle, onnx, source)
+            made = _refitted(bundle, onnx, source)
             yield Attempt(made, agreement(before, _said(made, source), truth), floats)
             if found.passed:
                 yield Attempt(kept, found, floats, fitted=False)
     if waiting is not None:
         onnx, floats = waiting
-        made = _settled(bundle, onnx, source)
+        made = _refitted(bundle, onnx, source)
         yield Attempt(made, agreement(before, _said(made, source), truth), floats)
 
 
@@ -124,11 +124,11 @@ def _some(source: RunSource, most: int) -> NDArray[np.uint8]:
     return source.train.images.take(np.sort(rows))
 
 
-def _settled(bundle: Bundle, onnx: bytes, source: RunSource) -> Bundle:
+def _refitted(bundle: Bundle, onnx: bytes, source: RunSource) -> Bundle:
     """The network `onnx` with everything after its logits fitted anew."""
     info = bundle.info
     point = info.operating_point
-    decisions = settle(
+    policy = fit_decision_policy(
         _answers(onnx, info),
         source.train,
         source.val,
@@ -136,9 +136,9 @@ def _settled(bundle: Bundle, onnx: bytes, source: RunSource) -> Bundle:
         confidence=point.confidence if point.chosen == "recipe" else None,
         seed=0,
     )
-    onnx = with_calibration(onnx, decisions.calibration, info.tensors)
-    info = info.model_copy(update=decisions.fields())
-    return _rebuilt(bundle, info, onnx, decisions.gate_arrays())
+    onnx = with_calibration(onnx, policy.calibration, info.tensors)
+    info = info.model_copy(update=policy.fields())
+    return _rebuilt(bundle, info, onnx, policy.gate_arrays())
 
 
 def _answers(onnx: bytes, info: BundleInfo) -> Answers:

@@ -1,4 +1,4 @@
-"""What a trained network may say and when: settled on training and validation images alone.
+"""What a trained network may say and when: fitted on training and validation images alone.
 
 Calibration, the operating point, conformal limits and the out-of-distribution gate all come from
 here; no test image is read.
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from overread.assess.ood_fit import Outliers, Views, fit_gate
 from overread.assess.outliers import synthetic_outliers
-from overread.bundle.format import Calibration as StatedCalibration
-from overread.bundle.format import Conformal, Ood, OperatingPoint, QualityLimits
+from overread.bundle.stated import stated_calibration
+from overread.documents.bundle import AnswerThresholds, Conformal, Ood, QualityLimits
 from overread.documents.predictions import PredictionTable, decide
 from overread.evaluation.calibration import Calibration, fit_calibration
 from overread.evaluation.conformal import MISSED, conformal_quantiles
@@ -27,7 +27,7 @@ from overread.networks.inference import Answers
 from overread.predict.ood import Gate
 from overread.predict.pixels import describe_pixels
 from overread.predict.quality import fit_limits, measure
-from overread.training.data import Part
+from overread.training.data import LoadedSplit
 
 # Images that the gate is fitted on: enough for its statistics, and no long wait.
 GATE_IMAGES = 1500
@@ -36,11 +36,11 @@ SMALLEST_GATE = 20
 
 
 @dataclass(frozen=True)
-class Decisions:
-    """The settled parts of a bundle. `gate` is None where there are too few images for one."""
+class DecisionPolicy:
+    """The fitted parts of a bundle. `gate` is None where there are too few images for one."""
 
     calibration: Calibration
-    operating_point: OperatingPoint
+    operating_point: AnswerThresholds
     conformal: Conformal
     quality: QualityLimits
     gate: tuple[Gate, Ood] | None
@@ -48,7 +48,7 @@ class Decisions:
     def fields(self) -> dict[str, Any]:
         """What `BundleInfo` says of them."""
         return {
-            "calibration": StatedCalibration.of(self.calibration),
+            "calibration": stated_calibration(self.calibration),
             "operating_point": self.operating_point,
             "conformal": self.conformal,
             "quality": self.quality,
@@ -60,15 +60,15 @@ class Decisions:
         return {} if self.gate is None else self.gate[0].arrays()
 
 
-def settle(
+def fit_decision_policy(
     model: Classifier | Answers,
-    train: Part,
-    val: Part,
+    train: LoadedSplit,
+    val: LoadedSplit,
     classes: Sequence[str],
     *,
     confidence: float | None,
     seed: int,
-) -> Decisions:
+) -> DecisionPolicy:
     """Fit everything that stands between logits and a verdict.
 
     `train` and `val` hold images prepared as for prediction; `classes` are those of the
@@ -79,7 +79,7 @@ def settle(
     groups = [record.group for record in val.records]
     calibration = fit_calibration(logits, val.targets, groups)
     table = _table(calibration.apply(logits), val, classes, multilabel=answers.multilabel)
-    return Decisions(
+    return DecisionPolicy(
         calibration=calibration,
         operating_point=_operating_point(table, confidence),
         conformal=_conformal(table),
@@ -89,7 +89,11 @@ def settle(
 
 
 def _table(
-    probabilities: NDArray[np.float64], val: Part, classes: Sequence[str], *, multilabel: bool
+    probabilities: NDArray[np.float64],
+    val: LoadedSplit,
+    classes: Sequence[str],
+    *,
+    multilabel: bool,
 ) -> PredictionTable:
     records = val.records
     return PredictionTable(
@@ -105,14 +109,14 @@ def _table(
     )
 
 
-def _operating_point(val: PredictionTable, confidence: float | None) -> OperatingPoint:
+def _operating_point(val: PredictionTable, confidence: float | None) -> AnswerThresholds:
     """The recipe's confidence; else the lowest at which few validation answers were wrong."""
     if confidence is not None:
-        return OperatingPoint(confidence=confidence, chosen="recipe")
+        return AnswerThresholds(confidence=confidence, chosen="recipe")
     found = threshold_for_error(val, ERROR)
     if found is None:
-        return OperatingPoint(confidence=CONFIDENCE, chosen="default")
-    return OperatingPoint(confidence=_down(found), chosen="validation")
+        return AnswerThresholds(confidence=CONFIDENCE, chosen="default")
+    return AnswerThresholds(confidence=_down(found), chosen="validation")
 
 
 def _conformal(val: PredictionTable) -> Conformal:
@@ -136,7 +140,7 @@ def _up(limit: float) -> float:
     return min(1.0, math.ceil(limit * 1e4 + 1) / 1e4)
 
 
-def _quality(*parts: Part) -> QualityLimits:
+def _quality(*parts: LoadedSplit) -> QualityLimits:
     """What the training and validation images themselves show in contrast, sharpness and light."""
     measured = [
         measure(part.images.take(np.array([row]))[0], (record.height, record.width))
@@ -146,7 +150,9 @@ def _quality(*parts: Part) -> QualityLimits:
     return fit_limits(measured)
 
 
-def _gate(answers: Answers, train: Part, val: Part, seed: int) -> tuple[Gate, Ood] | None:
+def _gate(
+    answers: Answers, train: LoadedSplit, val: LoadedSplit, seed: int
+) -> tuple[Gate, Ood] | None:
     rng = np.random.default_rng(seed)
     chosen = [_some(part, GATE_IMAGES // 2, rng) for part in (train, val)]
     images = np.concatenate(
@@ -171,7 +177,7 @@ def _gate(answers: Answers, train: Part, val: Part, seed: int) -> tuple[Gate, Oo
     return fit_gate(_views(answers, images), groups, outliers, held_out=held_out, seed=seed)
 
 
-def _some(part: Part, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _some(part: LoadedSplit, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """At most `most` rows of a part, in order."""
     return np.sort(rng.choice(len(part), min(most, len(part)), replace=False))
 

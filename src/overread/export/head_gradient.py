@@ -18,7 +18,7 @@ from torch.nn import functional
 from overread.errors import ConfigError
 
 # (layer, its input (N,...), gradient of its output (B,K,...)) -> gradient of its input (B,K,...)
-Adjoint = Callable[[Any, Tensor, Tensor], Tensor]
+InputGradient = Callable[[Any, Tensor, Tensor], Tensor]
 
 
 def _identity(layer: nn.Module, x: Tensor, gradient: Tensor) -> Tensor:
@@ -64,11 +64,11 @@ def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor, gradient: Ten
     return gradient * slope.view(1, 1, -1, *[1] * (x.ndim - 2))
 
 
-def _pointwise(slope: Callable[[Tensor], Tensor]) -> Adjoint:
-    def adjoint(layer: nn.Module, x: Tensor, gradient: Tensor) -> Tensor:
+def _pointwise(slope: Callable[[Tensor], Tensor]) -> InputGradient:
+    def input_gradient(layer: nn.Module, x: Tensor, gradient: Tensor) -> Tensor:
         return gradient * slope(x).unsqueeze(1)
 
-    return adjoint
+    return input_gradient
 
 
 def _silu_slope(x: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ def _sigmoid_slope(x: Tensor) -> Tensor:
     return s * (1 - s)
 
 
-ADJOINTS: dict[type[nn.Module], Adjoint] = {
+INPUT_GRADIENTS: dict[type[nn.Module], InputGradient] = {
     nn.AdaptiveAvgPool2d: _global_avg_pool,
     nn.AvgPool2d: _avg_pool,
     nn.BatchNorm1d: _batch_norm,
@@ -125,8 +125,8 @@ def _window(layer: nn.MaxPool2d | nn.AvgPool2d) -> int:
 def check_head(head: nn.Sequential) -> None:
     """Refuse (ConfigError) a head with a layer that the table does not hold."""
     for layer in head:
-        if type(layer) not in ADJOINTS:
-            known = ", ".join(sorted(kind.__name__ for kind in ADJOINTS))
+        if type(layer) not in INPUT_GRADIENTS:
+            known = ", ".join(sorted(kind.__name__ for kind in INPUT_GRADIENTS))
             raise ConfigError(
                 f"no heat map through {type(layer).__name__}", hint=f"Known: {known}."
             )
@@ -136,9 +136,9 @@ def check_head(head: nn.Sequential) -> None:
             raise ConfigError(f"a head may pool only to one value a channel, not {layer}")
 
 
-def _adjoint(layer: nn.Module) -> Adjoint:
+def _input_gradient(layer: nn.Module) -> InputGradient:
     # An export may wrap a layer in a class of its own, derived from the layer's.
-    return next(ADJOINTS[kind] for kind in type(layer).__mro__ if kind in ADJOINTS)
+    return next(INPUT_GRADIENTS[kind] for kind in type(layer).__mro__ if kind in INPUT_GRADIENTS)
 
 
 def head_gradient(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def head_gradient(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
         x = layer(x)
     gradient = torch.eye(x.shape[1], dtype=x.dtype, device=x.device).unsqueeze(0)
     for layer, given in zip(reversed(layers), reversed(inputs), strict=True):
-        gradient = _adjoint(layer)(layer, given, gradient)
+        gradient = _input_gradient(layer)(layer, given, gradient)
     return gradient
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from overread.bundle.format import Tensors
+from overread.documents.bundle import Tensors
 from overread.evaluation.calibration import Calibration
 from overread.predict.prune import without_outputs
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from overread.bundle.format import BundleInfo
+from overread.documents.bundle import BundleInfo
 from overread.errors import BundleError
 from overread.evaluation.calibration import Calibration
 from overread.images.preprocess import load_preprocessed
@@ -195,7 +195,7 @@ def _difference(
 ) -> Difference:
     # NaN on one side is the largest difference there is.
     distance = float(np.nan_to_num(np.abs(theirs - ours), nan=1.0).max())
-    said = [f"{(v := decide(info, p)).status} {v.label}" for p in (theirs, ours)]
+    said = [f"{(v := decide(info, p)).status} {v.predicted}" for p in (theirs, ours)]
     return Difference(name, distance, allowed, *said)
 
 

@@ -24,8 +24,8 @@ from onnxruntime.quantization import (
     TensorsData,
 )
 
-from overread.bundle.format import Tensors
 from overread.cores import usable_cores
+from overread.documents.bundle import Tensors
 from overread.export.onnx_graph import graph_bytes, read_graph
 from overread.export.rounding import correct_biases, means_of
 from overread.predict.prune import without_outputs

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from overread.bundle.format import BundleInfo
 from overread.cores import usable_cores
 from overread.dataset.read.source import image_bytes
 from overread.dataset.split.split import CERTIFICATE_FILE
 from overread.dataset.split.verifier import check_certificate
+from overread.documents.bundle import BundleInfo
 from overread.documents.manifest import MANIFEST_FILE, ImageRecord, Manifest, read_manifest
 from overread.errors import DataError, LeakError
 from overread.files import read_json, sha256_bytes, sha256_file
-from overread.training.data import Part, load_part
+from overread.training.data import LoadedSplit, load_split
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class RunSource:
 
     run: Path
     manifest: Manifest
-    train: Part
-    val: Part
+    train: LoadedSplit
+    val: LoadedSplit
 
 
 def run_of(model: Path, run: Path | None) -> Path | None:
@@ -33,13 +33,15 @@ def run_of(model: Path, run: Path | None) -> Path | None:
         return folder
     if run is not None:
         raise DataError(
-            f"holds no {CERTIFICATE_FILE}", where=run, hint="Name the folder of the training run."
+            f"does not hold {CERTIFICATE_FILE}",
+            where=run,
+            hint="Name the folder of the training run.",
         )
     return None
 
 
 def open_run(info: BundleInfo, run: Path, data: Path | None = None) -> RunSource:
-    """The parts of RUN that a model was trained and settled on; no test image is read.
+    """The splits of RUN that a model and its thresholds were fitted on; no test image is read.
 
     `data` is where the images lie now, if they were moved.
 
@@ -67,8 +69,8 @@ def open_run(info: BundleInfo, run: Path, data: Path | None = None) -> RunSource
     return RunSource(run, manifest, train, val)
 
 
-def _part(info: BundleInfo, run: Path, manifest: Manifest, split: str) -> Part:
-    return load_part(
+def _part(info: BundleInfo, run: Path, manifest: Manifest, split: str) -> LoadedSplit:
+    return load_split(
         manifest,
         split,
         info.classes,

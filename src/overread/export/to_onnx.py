@@ -68,7 +68,7 @@ def example(spec: PreprocessSpec) -> Tensor:
 def _to_onnx(whole: Deployed, given: Tensor) -> bytes:
     try:
         with _quietly(), torch.no_grad():
-            program = torch.onnx.export(
+            exported = torch.onnx.export(
                 whole,
                 (given,),
                 dynamo=True,
@@ -84,9 +84,9 @@ def _to_onnx(whole: Deployed, given: Tensor) -> bytes:
             f"the network cannot be written as ONNX ({first_cause(error)})",
             hint="Use layers that have ONNX counterparts in the network, and save it again.",
         ) from error
-    if program is None:
+    if exported is None:
         raise BundleError("the network cannot be written as ONNX")
-    proto = program.model_proto
+    proto = exported.model_proto
     proto.doc_string = ""
     for node in proto.graph.node:  # source lines of this machine do not belong in a model file
         node.doc_string = ""

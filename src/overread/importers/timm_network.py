@@ -63,7 +63,7 @@ def _output(tensors: dict[str, torch.Tensor], classes: int, path: Path) -> nn.Li
     name = next((n for n in OUTPUTS if f"{n}.weight" in tensors), None)
     if name is None:
         raise ConfigError(
-            "holds no classifier, only features",
+            "has only features and lacks the classifier",
             where=path,
             hint="Train one on them: overread train DATA --weights FILE.",
         )

@@ -1,4 +1,4 @@
-"""A program that PyTorch saved, TorchScript or `torch.export`, as one graph of plain operations."""
+"""A network saved as TorchScript or by `torch.export`, as one graph of plain operations."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ aten = torch.ops.aten
 PICKLED = "opaque_obj_"
 
 
-def is_program(path: Path) -> bool:
-    """Whether the file holds a program and not weights alone, whatever its name ends in."""
+def is_torch_file(path: Path) -> bool:
+    """Whether the file is TorchScript or of torch.export, not weights alone, whatever its name."""
     if not zipfile.is_zipfile(path):
         return False
     with _failures(path), zipfile.ZipFile(path) as archive:
@@ -29,14 +29,14 @@ def is_program(path: Path) -> bool:
     return _script(names) or any(name.endswith("/archive_format") for name in names)
 
 
-def read_program(path: Path, size: tuple[int, int] | None) -> fx.GraphModule:
-    """The program in `path`: its nodes are ATen operations, `meta["val"]` has their shapes.
+def read_torch(path: Path, size: tuple[int, int] | None) -> fx.GraphModule:
+    """The network in `path`, as a graph of ATen operations whose `meta["val"]` has their shapes.
 
     `size` is the (height, width) of its images, needed where the file does not say it. Nothing is
     unpickled that could run code; TorchScript is a language of its own, which cannot leave torch.
 
     Raises:
-        ConfigError: not such a program, another input than one batch of images, no size.
+        ConfigError: not such a file, another input than one batch of images, no size.
     """
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -55,13 +55,13 @@ def read_program(path: Path, size: tuple[int, int] | None) -> fx.GraphModule:
                 where=path,
                 hint="Save the network alone, as TorchScript or as a state dict.",
             )
-        program = torch.export.load(path)
-        return _plain(_sized(program, size, path))
+        exported = torch.export.load(path)
+        return _plain(_sized(exported, size, path))
 
 
-def image_size(program: fx.GraphModule, path: Path) -> tuple[int, int, int]:
-    """(channels, height, width) of the one batch of images that the program takes."""
-    given = [node for node in program.graph.nodes if node.op == "placeholder"]
+def image_size(traced: fx.GraphModule, path: Path) -> tuple[int, int, int]:
+    """(channels, height, width) of the one batch of images that the network takes."""
+    given = [node for node in traced.graph.nodes if node.op == "placeholder"]
     shape: tuple[int, ...] = given[0].meta["val"].shape if len(given) == 1 else ()
     floats = len(shape) == 4 and given[0].meta["val"].dtype == torch.float32
     if not floats or int(shape[1]) not in {1, 3}:
@@ -113,13 +113,13 @@ def _convolution(*given: Any) -> Tensor:
 
 
 def _sized(
-    program: torch.export.ExportedProgram, size: tuple[int, int] | None, path: Path
+    exported: torch.export.ExportedProgram, size: tuple[int, int] | None, path: Path
 ) -> torch.export.ExportedProgram:
-    """The program for one size of image, where it was exported for any."""
-    given = [node for node in program.graph.nodes if node.op == "placeholder"]
+    """The network for one size of image, where it was exported for any."""
+    given = [node for node in exported.graph.nodes if node.op == "placeholder"]
     value = given[-1].meta["val"]
     if not isinstance(value, Tensor) or value.ndim != 4:
-        return program  # said by `image_size`
+        return exported  # said by `image_size`
     fixed = all(isinstance(side, int) for side in value.shape[2:])
     if fixed:
         if size not in {None, tuple(value.shape[2:])}:
@@ -128,17 +128,17 @@ def _sized(
                 where=path,
                 hint="Leave --size out.",
             )
-        return program
+        return exported
     if size is None:
         raise ConfigError(
             "takes images of any size", where=path, hint="Say one: --size 224, or HEIGHTxWIDTH."
         )
     example = torch.zeros(2, int(value.shape[1]), *size)
-    return torch.export.export(program.module(), (example,))
+    return torch.export.export(exported.module(), (example,))
 
 
-def _plain(program: torch.export.ExportedProgram) -> fx.GraphModule:
-    return cast(fx.GraphModule, program.run_decompositions({}).module(check_guards=False))
+def _plain(exported: torch.export.ExportedProgram) -> fx.GraphModule:
+    return cast(fx.GraphModule, exported.run_decompositions({}).module(check_guards=False))
 
 
 @contextmanager
@@ -164,20 +164,20 @@ def _failures(path: Path) -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except Exception as error:  # torch has many errors for a damaged or foreign file
+    except Exception as error:  # torch has many errors for a damaged file or one of another kind
         said = one_line(str(error))
         raise ConfigError(
-            f"cannot be read as a PyTorch program ({type(error).__name__}: {said})",
+            f"cannot be read as TorchScript or torch.export ({type(error).__name__}: {said})",
             where=path,
             hint="Save it again, with torch.jit.save or torch.export.save.",
         ) from error
 
 
-def module_of(program: fx.GraphModule, last: fx.Node) -> nn.Module:
-    """The part of the program that ends with the value `last`."""
+def module_of(traced: fx.GraphModule, last: fx.Node) -> nn.Module:
+    """The part of the graph that ends with the value `last`."""
     graph = fx.Graph()
     copied: dict[fx.Node, fx.Node] = {}
-    for node in program.graph.nodes:
+    for node in traced.graph.nodes:
         if node.op == "output":
             break
         copied[node] = graph.node_copy(node, lambda n: copied[n])
@@ -185,4 +185,4 @@ def module_of(program: fx.GraphModule, last: fx.Node) -> nn.Module:
             break
     graph.output(copied[last])
     graph.eliminate_dead_code()
-    return fx.GraphModule(program, graph)
+    return fx.GraphModule(traced, graph)

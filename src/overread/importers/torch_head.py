@@ -1,4 +1,4 @@
-"""What a program does after its last map, operation by operation, as layers of a head."""
+"""What a graph of PyTorch operations does after its last map, as layers of a head."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from overread.importers.pixels import linear_layer
 
 aten = torch.ops.aten
 LAST = [0, 2, 3, 1]  # the order that puts channels last
-# (program, node) -> the layers that do what the node does, or None where none does.
+# (traced, node) -> the layers that do what the node does, or None where none does.
 Reader = Callable[[fx.GraphModule, fx.Node], list[nn.Module] | None]
 
 
-def cut_at_last_map(program: fx.GraphModule, path: Path) -> tuple[fx.Node, list[nn.Module]]:
-    """The node of the last map, and the layers from there to the output of `program`.
+def cut_at_last_map(traced: fx.GraphModule, path: Path) -> tuple[fx.Node, list[nn.Module]]:
+    """The node of the last map, and the layers from there to the output of the graph.
 
     A map has at least two places and is no pooling that a head may hold. Raises ConfigError for
     an operation after it that no layer of a head does, naming it.
     """
-    (output,) = (node for node in program.graph.nodes if node.op == "output")
+    (output,) = (node for node in traced.graph.nodes if node.op == "output")
     node = _only(output.args[0])
     if node is None:
         raise ConfigError("gives several values, not one (N, classes)", where=path)
     steps: list[tuple[fx.Node, list[nn.Module]]] = []
-    while not _is_map(program, node):
+    while not _is_map(traced, node):
         read = READERS.get(node.target) if node.op == "call_function" else None
-        layers = read(program, node) if read else None
+        layers = read(traced, node) if read else None
         if layers is None:
             raise ConfigError(
                 f"holds '{node.target}' after its last map, which no layer here does",
@@ -51,12 +51,12 @@ def _only(value: Any) -> fx.Node | None:
     return value if isinstance(value, fx.Node) else None
 
 
-def _is_map(program: fx.GraphModule, node: fx.Node) -> bool:
+def _is_map(traced: fx.GraphModule, node: fx.Node) -> bool:
     """Whether it has places to explain, and is no pooling that a head may hold."""
     shape = _shape(node)
     if len(shape) != 4 or shape[2] * shape[3] == 1 or _channels_last(node):
         return False
-    return _maker(node).target not in POOLS or READERS[node.target](program, node) is None
+    return _maker(node).target not in POOLS or READERS[node.target](traced, node) is None
 
 
 def _channels_last(node: fx.Node) -> bool:
@@ -83,17 +83,17 @@ def _data(node: fx.Node) -> fx.Node:
     return cast(fx.Node, _maker(node).args[place])
 
 
-def _weight(program: fx.GraphModule, value: Any) -> Tensor | None:
-    """A weight of the program, also one that is turned before it is used."""
+def _weight(traced: fx.GraphModule, value: Any) -> Tensor | None:
+    """A weight of the network, also one that is turned before it is used."""
     if not isinstance(value, fx.Node):
         return None
     if value.op == "get_attr":
-        found: Any = program
+        found: Any = traced
         for name in str(value.target).split("."):
             found = getattr(found, name)
         return found.detach() if isinstance(found, Tensor) else None
     if value.target in {aten.t.default, aten.permute.default, aten.transpose.int}:
-        inner = _weight(program, value.args[0])
+        inner = _weight(traced, value.args[0])
         return None if inner is None or inner.ndim != 2 else inner.T
     return None
 
@@ -104,26 +104,26 @@ def _dense(weight: Tensor | None, bias: Tensor | None) -> list[nn.Module] | None
     return [linear_layer(weight, bias)]
 
 
-def _linear(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
-    weight, *bias = (_weight(program, value) for value in node.args[1:])
+def _linear(traced: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+    weight, *bias = (_weight(traced, value) for value in node.args[1:])
     return _dense(weight, bias[0] if bias else None)
 
 
-def _addmm(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
-    weight = _weight(program, node.args[2])
+def _addmm(traced: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+    weight = _weight(traced, node.args[2])
     if weight is None or node.kwargs:
         return None
-    return _dense(weight.T, _weight(program, node.args[0]))
+    return _dense(weight.T, _weight(traced, node.args[0]))
 
 
-def _mm(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
-    weight = _weight(program, node.args[1])
+def _mm(traced: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+    weight = _weight(traced, node.args[1])
     return None if weight is None else _dense(weight.T, None)
 
 
-def _pointwise_conv(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+def _pointwise_conv(traced: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
     """A 1 x 1 convolution of a map of one place is a linear layer (MobileNetV3)."""
-    weight, bias = (_weight(program, v) for v in (*node.args, None)[1:3])
+    weight, bias = (_weight(traced, v) for v in (*node.args, None)[1:3])
     if weight is None or weight.shape[2:] != (1, 1) or _shape(_data(node))[2:] != (1, 1):
         return None
     if weight.shape[1] != _shape(_data(node))[1]:
@@ -131,7 +131,7 @@ def _pointwise_conv(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] |
     return [nn.Flatten(), *(_dense(weight.flatten(1), bias) or [])]
 
 
-def _mean(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+def _mean(traced: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
     shape = _shape(_data(node))
     dims = {d % len(shape) for d in cast(list[int], node.args[1])}
     if len(shape) != 4 or dims != {2, 3}:
@@ -139,12 +139,12 @@ def _mean(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
 
 
-def _global_pool(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+def _global_pool(traced: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
     return [nn.AdaptiveAvgPool2d(1)] if _shape(node)[2:] == (1, 1) else None
 
 
 def _window(kind: type[nn.MaxPool2d | nn.AvgPool2d]) -> Reader:
-    def read(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+    def read(traced: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
         size, stride, *rest = (*_maker(node).args[1:], None)
         plain = not any(rest) or rest[:-1] == [[0, 0]]
         if not isinstance(size, list) or len({*size}) != 1 or stride not in (size, [], None):
@@ -154,14 +154,14 @@ def _window(kind: type[nn.MaxPool2d | nn.AvgPool2d]) -> Reader:
     return read
 
 
-def _first(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+def _first(traced: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
     """The first of several results: of pooling with its places, of batch norm."""
     maker = _maker(node)
     if maker.target is aten.max_pool2d_with_indices.default:
-        return _window(nn.MaxPool2d)(program, node)
+        return _window(nn.MaxPool2d)(traced, node)
     if maker.target not in BATCH_NORMS or len(_shape(node)) != 2:
         return None
-    weight, bias, mean, variance = (_weight(program, value) for value in maker.args[1:5])
+    weight, bias, mean, variance = (_weight(traced, value) for value in maker.args[1:5])
     if mean is None or variance is None:
         return None
     layer = nn.BatchNorm1d(len(mean), eps=float(str(maker.args[-1])))
@@ -172,7 +172,7 @@ def _first(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
     return [layer]
 
 
-def _flat(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+def _flat(traced: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
     """Reshapes that keep image by image and flatten the rest."""
     before, after = _shape(_data(node)), _shape(node)
     if math.prod(before[1:]) != math.prod(after[1:]):
@@ -185,12 +185,12 @@ def _flat(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
     return [nn.Flatten()] if len(before) == 4 and len(after) == 2 else None
 
 
-def _nothing(program: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
+def _nothing(traced: fx.GraphModule, node: fx.Node) -> list[nn.Module] | None:
     return []
 
 
 def _always(kind: Callable[[], nn.Module]) -> Reader:
-    return lambda program, node: [kind()]
+    return lambda traced, node: [kind()]
 
 
 POOLS = {

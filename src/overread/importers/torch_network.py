@@ -1,4 +1,4 @@
-"""A program that PyTorch saved as a `Classifier`: the same network, cut where its last map is."""
+"""TorchScript or torch.export as a `Classifier`: the same network, cut where its last map is."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor, fx, nn
 
 from overread.errors import ConfigError
 from overread.importers.pixels import check_outputs, linear_layer, mixing, scale_of
-from overread.importers.torch_file import image_size, module_of, read_program
+from overread.importers.torch_file import image_size, module_of, read_torch
 from overread.importers.torch_head import cut_at_last_map
 from overread.networks.classifier import Classifier
 
-# The largest difference from the program that is rounding, in logits; some are summed anew.
+# The largest difference from the saved network that is rounding, in logits; some are summed anew.
 ROUNDING = 1e-4
 
 
-def program_classifier(
+def torch_classifier(
     path: Path,
     classes: Sequence[str],
     *,
@@ -37,12 +37,12 @@ def program_classifier(
             output; `pixels` missing or unknown; a network that answers otherwise when cut.
     """
     statistics = scale_of(pixels, path)
-    program = read_program(path, size)
-    channels, height, width = image_size(program, path)
-    last, head = cut_at_last_map(program, path)
+    traced = read_torch(path, size)
+    channels, height, width = image_size(traced, path)
+    last, head = cut_at_last_map(traced, path)
     activation = _take_output(head, len(classes), path)
     network = Classifier(
-        nn.Sequential(*mixing(pixels, channels), module_of(program, last)),
+        nn.Sequential(*mixing(pixels, channels), module_of(traced, last)),
         nn.Sequential(*head),
         statistics,
         n_classes=len(classes),
@@ -50,7 +50,7 @@ def program_classifier(
         channels=int(last.meta["val"].shape[1]),
     )
     network.eval().requires_grad_(False)
-    _check_same(network, activation, program, (height, width), path)
+    _check_same(network, activation, traced, (height, width), path)
     return network, (height, width)
 
 
@@ -81,20 +81,20 @@ def _of_class_maps(head: list[nn.Module], classes: int) -> list[nn.Module]:
 def _check_same(
     network: Classifier,
     activation: nn.Module,
-    program: fx.GraphModule,
+    traced: fx.GraphModule,
     size: tuple[int, int],
     path: Path,
 ) -> None:
-    """Raise ConfigError unless the cut network answers as the program, in batches of any size."""
+    """Raise ConfigError unless the cut network answers as the saved one, in batches of any size."""
     front, features = network.features[:-1], network.features[-1]  # type: ignore[index]
-    given = next(node for node in program.graph.nodes if node.op == "placeholder")
+    given = next(node for node in traced.graph.nodes if node.op == "placeholder")
     batch = given.meta["val"].shape[0]
     count = batch if isinstance(batch, int) else 2
     generator = torch.Generator().manual_seed(0)
     pictures = torch.randint(0, 256, (count + 1, 3, *size), generator=generator).to(torch.uint8)
     with torch.no_grad():
         images = front(network.normalise(pictures[:count]))
-        found = program(images)
+        found = traced(images)
         expected = found if isinstance(found, Tensor) else found[0]
         difference = float((activation(network.head(features(images))) - expected).abs().max())
         if not difference <= ROUNDING * max(1.0, float(expected.abs().max())):

@@ -60,8 +60,8 @@ class Classifier(nn.Module):
     """Images to logits, by way of the map that Grad-CAM explains.
 
     `features`: (N,3,H,W) normalised to (N,C,h,w), C `channels`, the last convolutional stage after
-    its activation. `head`: only layers of the table in `adjoint`, to K logits, or for two classes
-    to ONE logit z, which becomes [0, z] so that softmax gives sigmoid(z).
+    its activation. `head`: only layers of the table in `export.head_gradient`, to K logits, or for
+    two classes to ONE logit z, which becomes [0, z] so that softmax gives sigmoid(z).
 
     A frozen part stays as it is in training: its batch norm keeps its statistics.
     """

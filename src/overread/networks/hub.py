@@ -62,7 +62,7 @@ def _offline() -> bool:
 def _reachable(address: str) -> bool:
     """Whether anything answers there. huggingface_hub itself would try for half a minute."""
     if not address.startswith(("http://", "https://")):
-        raise ConfigError(f"HF_ENDPOINT is '{address}', which is no http address")
+        raise ConfigError(f"HF_ENDPOINT is '{address}', which is not an http address")
     answers: queue.Queue[bool] = queue.Queue()
     # In a thread, since nothing else bounds the time that looking up a name may take.
     threading.Thread(target=lambda: answers.put(_answers(address)), daemon=True).start()

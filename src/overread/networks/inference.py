@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from overread.documents.plan import Arithmetic
 from overread.networks.classifier import Classifier
-from overread.networks.precision import Name, autocast
+from overread.networks.precision import autocast
 from overread.networks.stages import stage_names, tapped
 
 Features = tuple[NDArray[np.float32], NDArray[np.float32] | None]
@@ -39,14 +40,22 @@ class Answers:
 
 
 def predict_logits(
-    model: Classifier, images: NDArray[np.uint8], *, batch_size: int = 32, precision: Name = "fp32"
+    model: Classifier,
+    images: NDArray[np.uint8],
+    *,
+    batch_size: int = 32,
+    precision: Arithmetic = "fp32",
 ) -> NDArray[np.float32]:
     """(n, K) uncalibrated logits of preprocessed `images`, uint8 (n, H, W, 3)."""
     return _run(model, model, images, batch_size, precision)
 
 
 def predict_features(
-    model: Classifier, images: NDArray[np.uint8], *, batch_size: int = 32, precision: Name = "fp32"
+    model: Classifier,
+    images: NDArray[np.uint8],
+    *,
+    batch_size: int = 32,
+    precision: Arithmetic = "fp32",
 ) -> Features:
     """Means over their places of maps, of `images` uint8 (n, H, W, 3): (n, C) those of the Grad-CAM
     map, (n, S) those of the maps before it that `stages.stage_names` finds, None if none."""
@@ -72,7 +81,7 @@ def _run(
     function: Callable[[Tensor], Tensor],
     images: NDArray[np.uint8],
     batch_size: int,
-    precision: Name,
+    precision: Arithmetic,
 ) -> NDArray[np.float32]:
     device = next(model.parameters()).device
     training = model.training

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from overread.documents.plan import Arithmetic
 from overread.errors import ConfigError
 
-Name = Literal["fp32", "bf16", "fp16"]
 FABRIC = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
@@ -22,7 +21,7 @@ _BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
 class Precision:
     """`name` is the format of the arithmetic (weights stay float32), `reason` says why in words."""
 
-    name: Name
+    name: Arithmetic
     reason: str
 
 
@@ -43,7 +42,7 @@ def choose_precision(device: str, asked: str = "auto") -> Precision:
     return Precision("fp32", f"no fast bfloat16 on this {device}")
 
 
-def autocast(device: str, name: Name) -> AbstractContextManager[None]:
+def autocast(device: str, name: Arithmetic) -> AbstractContextManager[None]:
     """The torch autocast context of a precision; does nothing for fp32."""
     return torch.autocast(device, dtype=DTYPES[name], enabled=name != "fp32")
 

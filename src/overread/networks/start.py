@@ -26,7 +26,7 @@ def resolve_start(
 
     Settled are the network of `auto`, the padding, and the normalisation "pretrained"; and from
     scratch nothing is frozen, since freezing keeps what was learned and nothing was. The settled
-    recipe belongs in `plan.json`: `models.blank_classifier` builds the same network from it.
+    recipe belongs in `plan.json`: `classifier.blank_classifier` builds the same network from it.
 
     Raises:
         ConfigError: weights for a recipe without a pretrained part, none to be had, both asked for.
@@ -41,20 +41,20 @@ def resolve_start(
                 where=f"recipe {recipe.name}",
                 hint="Leave it out, or use a recipe such as auto.",
             )
-        return _settle(recipe, {}, WeightHints()), None
+        return _resolved(recipe, {}, WeightHints()), None
     if from_scratch:
-        return _settle(recipe, _thawed(model), WeightHints()), None
+        return _resolved(recipe, _thawed(model), WeightHints()), None
     start = _from_hub(recipe) if weights is None else read_weights(weights, hints)
     if isinstance(model, AutoModel):
         name = recognise(start)
         check_timm_name(name)
         start = replace(start, hints=start.hints.over(_published(name)))
-        return _settle(recipe, {"model": _timm(name, start.hints)}, start.hints), start
+        return _resolved(recipe, {"model": _timm(name, start.hints)}, start.hints), start
     if isinstance(model, TimmModel):
         start = replace(start, hints=start.hints.over(_published(model.name)))
         pad = model.pad_type if start.hints.pad_type is None else start.hints.pad_type
-        return _settle(recipe, {"model.pad_type": pad}, start.hints), start
-    return _settle(recipe, {}, start.hints), start
+        return _resolved(recipe, {"model.pad_type": pad}, start.hints), start
+    return _resolved(recipe, {}, start.hints), start
 
 
 def _from_hub(recipe: Recipe) -> Weights:
@@ -93,7 +93,7 @@ def _timm(name: str, hints: WeightHints | None = None) -> Mapping[str, Any]:
     return {"kind": "timm", "name": name, "pad_type": (hints and hints.pad_type) or ""}
 
 
-def _settle(recipe: Recipe, changes: Mapping[str, Any], hints: WeightHints) -> Recipe:
+def _resolved(recipe: Recipe, changes: Mapping[str, Any], hints: WeightHints) -> Recipe:
     settled = dict(changes)
     if recipe.normalise == "pretrained":
         usual = NORMALISE["imagenet"]

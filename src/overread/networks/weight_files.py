@@ -78,7 +78,7 @@ def read_weights(path: Path, hints: WeightHints | None = None) -> Weights:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise ConfigError(
-            f"is no file of weights this program reads ('{path.suffix}')",
+            f"is not a file of weights that can be read ('{path.suffix}')",
             where=path,
             hint=f"Known: {', '.join(READERS)}.",
         )
@@ -142,7 +142,7 @@ def _read_torch(path: Path) -> tuple[Tensors, WeightHints]:
     named = stored.items() if isinstance(stored, dict) else ()
     tensors = {str(name): value for name, value in named if isinstance(value, Tensor)}
     if not tensors:
-        raise ConfigError("holds no named tensors", where=path, hint="Save the state dict.")
+        raise ConfigError("is not a file of named tensors", where=path, hint="Save the state dict.")
     return tensors, WeightHints()
 
 

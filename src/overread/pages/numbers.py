@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import Protocol
 
 from markupsafe import Markup
 
 from overread.errors import DataError
 
 NOTHING = "–"
+
+
+class Stated(Protocol):
+    """A value with the ends of its 95 % interval, and the number it rests on where it has one."""
+
+    @property
+    def value(self) -> float | None:
+        """None where it is not defined."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower end."""
+
+    @property
+    def high(self) -> float | None:
+        """Upper end."""
+
+    @property
+    def n(self) -> int | None:
+        """Its own number of images."""
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -25,36 +44,34 @@ def decimal(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def checked(estimate: Mapping[str, Any] | None, n: int | None, where: str) -> tuple[float, ...]:
-    """(value, low, high) of an estimate {"value", "ci95": [low, high]} fit to be printed.
+def checked(estimate: Stated | None, n: int | None, where: str) -> tuple[float, ...]:
+    """(value, low, high) of an estimate fit to be printed.
 
     The estimate's own "n", where it has one, goes before `n`. Returns () for an estimate that is
     not defined (None, or value None: nothing to measure it on). Raises DataError where the interval
     or n is missing: such a number is not printed.
     """
-    if estimate is None or estimate.get("value") is None:
+    if estimate is None or estimate.value is None:
         return ()
     hint = "Recompute it with `overread report RUN`."
-    interval = estimate.get("ci95")
-    if not interval or len(interval) != 2 or any(end is None for end in interval):
+    if estimate.low is None or estimate.high is None:
         raise DataError("has a value but no 95 % interval", where=where, hint=hint)
-    n = estimate.get("n", n)
+    n = n if estimate.n is None else estimate.n
     if n is None or n < 1:
         raise DataError(f"has a value but no number of cases (n={n})", where=where, hint=hint)
-    numbers = (float(estimate["value"]), float(interval[0]), float(interval[1]))
+    numbers = (float(estimate.value), float(estimate.low), float(estimate.high))
     if not all(math.isfinite(number) for number in numbers):
         raise DataError(f"is not a finite number ({numbers})", where=where, hint=hint)
     return numbers
 
 
-def estimate_n(estimate: Mapping[str, Any] | None, n: int | None) -> int:
+def estimate_n(estimate: Stated | None, n: int | None) -> int:
     """The number of images an estimate rests on: its own "n", else the `n` of its part."""
-    return int((estimate or {}).get("n", n) or 0)
+    own = None if estimate is None else estimate.n
+    return int((n if own is None else own) or 0)
 
 
-def estimate_text(
-    estimate: Mapping[str, Any] | None, n: int | None, where: str, *, share: bool = True
-) -> str:
+def estimate_text(estimate: Stated | None, n: int | None, where: str, *, share: bool = True) -> str:
     """'82.1% (74.3% to 88.0%)' or, for `share=False`, '0.821 (0.743 to 0.880)'; '–' if undefined.
 
     Raises DataError as `checked` does.
@@ -68,7 +85,7 @@ def estimate_text(
 
 
 def estimate_html(
-    estimate: Mapping[str, Any] | None, n: int | None, where: str, *, share: bool = True
+    estimate: Stated | None, n: int | None, where: str, *, share: bool = True
 ) -> Markup:
     """The estimate as value, interval and n, each in its own element; '–' if undefined.
 

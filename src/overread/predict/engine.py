@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.errors import BundleError, ConfigError, one_line
+from overread.extras import install_hint
 
 Engine = Literal["onnxruntime", "openvino"]
 Choice = Literal["auto", "onnxruntime", "openvino"]
@@ -79,7 +80,7 @@ def _openvino(onnx: bytes | Path, outputs: Sequence[str], threads: int) -> Opene
         raise ConfigError(
             "OpenVINO is not installed",
             where="--engine",
-            hint="pip install 'overread[openvino]', or leave --engine out.",
+            hint=f"{install_hint('openvino')} Or leave --engine out.",
         )
     import openvino
 

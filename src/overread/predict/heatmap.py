@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import BundleInfo
+from overread.documents.bundle import BundleInfo
 from overread.files import write_bytes
 from overread.images.preprocess import PreprocessSpec
 from overread.predict.prediction import Prediction

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from overread.errors import ConfigError, DataError, one_line
+from overread.extras import install_hint
 from overread.files import atomic_path
 from overread.predict.prediction import Prediction
 from overread.predict.table import FIXED, MODEL, PredictionFile
@@ -26,7 +27,7 @@ class ParquetFile:
     """An open .parquet table of predictions; `done` holds the paths that it had already.
 
     The columns are those of the CSV table, probabilities as float64. Raises ConfigError without
-    pyarrow, DataError when the file was made with another model or is no such table.
+    pyarrow, DataError when the file was made with another model or is not such a table.
     """
 
     def __init__(self, path: Path, classes: Sequence[str], sha256: str) -> None:
@@ -82,14 +83,14 @@ class ParquetFile:
             with parquet.ParquetFile(self.path) as file:
                 if file.schema_arrow != self._schema:
                     raise DataError(
-                        "holds other columns",
+                        "has other columns",
                         where=self.path,
                         hint="Give another --out, or move it away.",
                     )
                 yield from file.iter_batches(ROWS, columns=columns)
         except (self._arrow.ArrowException, OSError) as error:
             raise DataError(
-                f"is no whole Parquet file ({one_line(str(error))})",
+                f"is not a complete Parquet file ({one_line(str(error))})",
                 where=self.path,
                 hint="Give another --out, or move it away.",
             ) from error
@@ -119,6 +120,6 @@ def _pyarrow() -> Any:
         raise ConfigError(
             "needs pyarrow for a .parquet file",
             where="--out",
-            hint="pip install 'overread[parquet]', or end it in .csv.",
+            hint=f"{install_hint('pyarrow')} Or end it in .csv.",
         ) from error
     return pyarrow

@@ -1,7 +1,8 @@
 """A short description of a picture that no network can lose: colour, grey levels, texture, layout.
 
-Features of a small network, trained to tell a few classes apart, often map a foreign image onto a
-familiar one. These numbers do not depend on training; the out-of-distribution gate uses both.
+Features of a small network, trained to tell a few classes apart, often map an image of another kind
+onto a familiar one. These numbers do not depend on training; the out-of-distribution gate uses
+both.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ class Prediction:
     """The verdict on one image. `to_dict` gives the published fields, and no others.
 
     `status` is "answer" (confident enough), "refer" (a person must read it) or "reject" (not an
-    image this model can read: then `label`, `probability` are None and `probabilities` is empty).
+    image this model can read: then `predicted`, `probability` are None, `probabilities` is empty).
     `reason` says why in words, `code` and `values` the same for translations. `probability` is that
-    of `label`; with several labels an image, that of the least certain decision.
+    of `predicted`; with several labels an image, that of the least certain decision.
 
     `scores` (K,) float32 are the calibrated probabilities whenever the network ran, also for an
     image that was rejected: for evaluation, not for people. `heatmap` (h, w) float32 >= 0 is the
@@ -30,7 +30,7 @@ class Prediction:
 
     path: str | None
     status: Status
-    label: str | None
+    predicted: str | None
     probability: float | None
     probabilities: Mapping[str, float]
     reason: str
@@ -51,7 +51,7 @@ class Prediction:
         return {
             "path": self.path,
             "status": self.status,
-            "label": self.label,
+            "predicted": self.predicted,
             "probability": self.probability,
             "probabilities": dict(self.probabilities),
             "reason": self.reason,
@@ -64,8 +64,8 @@ class Prediction:
         """One line for people."""
         # Cut off, not rounded: 0.9996 must not read as certainty.
         chance = "" if self.probability is None else f" {int(self.probability * 1000) / 1000:.3f}"
-        label = "" if self.label is None else f" {self.label or '(no label)'}"
-        return f"{self.path or 'image'}: {self.status}{label}{chance} ({self.reason})"
+        said = "" if self.predicted is None else f" {self.predicted or '(no label)'}"
+        return f"{self.path or 'image'}: {self.status}{said}{chance} ({self.reason})"
 
     def named(self, path: str) -> Prediction:
         """The same, under another path."""

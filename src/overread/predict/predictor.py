@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import BundleInfo
 from overread.bundle.read import Bundle, read_bundle
+from overread.documents.bundle import BundleInfo
 from overread.errors import BundleError, ConfigError, ImageRefused, did_you_mean
 from overread.images.decode import Limits
 from overread.images.preprocess import load_preprocessed, preprocess
@@ -248,7 +248,7 @@ class Predictor:
         return Prediction(
             path=prepared.path,
             status=verdict.status,
-            label=verdict.label,
+            predicted=verdict.predicted,
             probability=verdict.probability,
             probabilities={} if verdict.status == "reject" else shown,
             reason=verdict.reason,
@@ -276,7 +276,7 @@ class Predictor:
         return Prediction(
             path=prepared.path,
             status="reject",
-            label=None,
+            predicted=None,
             probability=None,
             probabilities={},
             reason=prepared.refused,

@@ -20,7 +20,7 @@ FIXED = {1: 8, 5: 4}
 
 
 def output_names(onnx: bytes) -> tuple[str, ...]:
-    """Names of the graph's outputs; ValueError for what is no ONNX file."""
+    """Names of the graph's outputs; ValueError for what is not an ONNX file."""
     found = [
         _name(value)
         for number, graph, _ in _fields(memoryview(onnx))
@@ -29,14 +29,14 @@ def output_names(onnx: bytes) -> tuple[str, ...]:
         if inner == OUTPUT
     ]
     if not found:
-        raise ValueError("it is no ONNX graph with outputs")
+        raise ValueError("it is not an ONNX graph with outputs")
     return tuple(found)
 
 
 def without_outputs(onnx: bytes, names: Collection[str]) -> bytes:
     """The same model without the outputs `names` and the nodes that only they need.
 
-    ValueError for what is no ONNX file.
+    ValueError for what is not an ONNX file.
     """
     if not names:
         return onnx
@@ -89,7 +89,7 @@ def _fields(data: memoryview) -> Iterator[Field]:
         elif kind in FIXED:
             at += FIXED[kind]
         else:
-            raise ValueError("it is no protobuf message")
+            raise ValueError("it is not a protobuf message")
         end = at + length
         if end > len(data):
             raise ValueError("it is cut short")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import QualityLimits
+from overread.documents.bundle import QualityLimits
 
 DARK, BRIGHT = 8, 247
 # The order in which faults are named; the first is given as the reason. Keys for translations.

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import Tensors
 from overread.cores import usable_cores
+from overread.documents.bundle import Tensors
 from overread.errors import BundleError, one_line
 from overread.predict.engine import Engine, Opened, Outputs, open_graph, unloadable
 from overread.predict.prune import output_names, without_outputs

@@ -27,13 +27,13 @@ def find_images(given: Iterable[Path], *, tell: Callable[[str], object] | None =
     found = list(dict.fromkeys(found))
     count = f"{len(links)} link{'s' if len(links) > 1 else ''}"
     if not any(os.path.lexists(name) for name in found):
-        nothing = "holds no image" if any(map(os.path.isdir, paths)) else "does not exist"
+        nothing = "contains no image" if any(map(os.path.isdir, paths)) else "does not exist"
         raise DataError(
             f"{nothing}, only {count}, which overread does not follow" if links else nothing,
             where=", ".join(paths[:3]),
             hint="Name the links themselves, or what they lead to."
             if links
-            else "Give images, or folders that hold some.",
+            else "Give images, or folders that contain some.",
         )
     if links and tell is not None:
         tell(

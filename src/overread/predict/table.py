@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from overread.predict.parquet import ParquetFile
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
-FIXED = ("path", "status", "label", "probability", "reason", "ood_score")
+FIXED = ("path", "status", "predicted", "probability", "reason", "ood_score")
 MODEL = "model_sha256"
 JSON_HEAD = '{"path": '  # how each line of a .jsonl table begins
 
@@ -26,7 +26,7 @@ def open_table(path: Path, classes: Sequence[str], sha256: str) -> PredictionFil
     """The table at `path`, of the kind that its suffix says; goes on with one that exists.
 
     Raises ConfigError for an unknown suffix or where pyarrow is missing, DataError when the file
-    was made with another model or is no such table.
+    was made with another model or is not such a table.
     """
     if path.suffix.lower() not in SUFFIXES:
         known = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
@@ -39,7 +39,7 @@ def open_table(path: Path, classes: Sequence[str], sha256: str) -> PredictionFil
 
 
 def as_text(path: str) -> str:
-    """A path as a table holds it: bytes of a file's name that are no UTF-8 as "\\udcff"."""
+    """A path as a table holds it: bytes of a file's name that are not UTF-8 as "\\udcff"."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -47,7 +47,7 @@ class PredictionFile:
     """An open .csv or .jsonl table of predictions; `done` holds the paths that it had already.
 
     Rows cut short by a crash are dropped at opening. Memory does not grow with the rows, but for
-    their paths. Raises DataError when the file was made with another model or is no such table.
+    their paths. Raises DataError when the file was made with another model or is not such a table.
     """
 
     def __init__(self, path: Path, classes: Iterable[str], sha256: str) -> None:
@@ -131,7 +131,7 @@ class PredictionFile:
 
     def _other(self, what: str) -> DataError:
         hint = "Give another --out, or move it away."
-        return DataError(f"holds other {what}", where=self.path, hint=hint)
+        return DataError(f"has other {what}", where=self.path, hint=hint)
 
     def _is_cut_head(self) -> bool:
         """Whether the file is the beginning of this table's header: a crash at its very start."""

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.format import BundleInfo, Conformal
+from overread.documents.bundle import BundleInfo, Conformal
 
 Status = Literal["answer", "refer", "reject"]
 
@@ -18,7 +18,7 @@ class Verdict:
     """`code` names the rule that decided (a key for translations), `values` what it compared."""
 
     status: Status
-    label: str | None
+    predicted: str | None
     probability: float | None
     code: str
     reason: str
@@ -57,23 +57,23 @@ def decide_ood(info: BundleInfo, score: float) -> Verdict | None:
 
 def _one_label(info: BundleInfo, p: NDArray[np.float32]) -> Verdict:
     top = int(p.argmax())
-    label, probability = info.classes[top], float(p[top])
+    predicted, probability = info.classes[top], float(p[top])
     limit = info.operating_point.confidence
     if probability < limit:
         text = (
             f"not confident enough: probability {_words(probability)}, at least {limit:.2f} needed"
         )
-        return Verdict("refer", label, probability, "unsure", text, {"limit": limit})
+        return Verdict("refer", predicted, probability, "unsure", text, {"limit": limit})
     possible = (top,) if info.conformal is None else conformal_set(p, info.conformal)
     if not possible:
         text = "no class fits it as well as it fitted the validation images"
-        return Verdict("refer", label, probability, "no_class", text)
+        return Verdict("refer", predicted, probability, "no_class", text)
     if possible != (top,):
         names = " and ".join(info.classes[k] for k in sorted({top, *possible}, key=lambda k: -p[k]))
         text = f"more than one class remains possible: {names}"
-        return Verdict("refer", label, probability, "several", text, {"classes": names})
+        return Verdict("refer", predicted, probability, "several", text, {"classes": names})
     text = f"one class fits, with probability {_words(probability)} (at least {limit:.2f} needed)"
-    return Verdict("answer", label, probability, "sure", text, {"limit": limit})
+    return Verdict("answer", predicted, probability, "sure", text, {"limit": limit})
 
 
 def _several_labels(info: BundleInfo, p: NDArray[np.float32]) -> Verdict:
@@ -81,20 +81,20 @@ def _several_labels(info: BundleInfo, p: NDArray[np.float32]) -> Verdict:
     point = info.operating_point
     thresholds = np.asarray(point.thresholds or [0.5] * len(p))
     present = p >= thresholds
-    label = "|".join(name for name, yes in zip(info.classes, present, strict=True) if yes)
+    predicted = "|".join(name for name, yes in zip(info.classes, present, strict=True) if yes)
     certainty = np.where(present, p, 1.0 - p)
     weakest = int(certainty.argmin())
     sure, name = float(certainty[weakest]), info.classes[weakest]
     if sure < point.confidence:
         text = f"not confident about {name}: {_words(sure)}, at least {point.confidence:.2f} needed"
-        return Verdict("refer", label, sure, "unsure", text, {"limit": point.confidence})
+        return Verdict("refer", predicted, sure, "unsure", text, {"limit": point.confidence})
     open_labels = _undecided(p, info.conformal)
     if open_labels:
         names = ", ".join(info.classes[k] for k in open_labels)
         text = f"both presence and absence remain possible, or neither fits: {names}"
-        return Verdict("refer", label, sure, "several", text, {"classes": names})
+        return Verdict("refer", predicted, sure, "several", text, {"classes": names})
     text = f"every label is decided, the least certain ({name}) with {_words(sure)}"
-    return Verdict("answer", label, sure, "sure", text, {"limit": point.confidence})
+    return Verdict("answer", predicted, sure, "sure", text, {"limit": point.confidence})
 
 
 def _words(p: float) -> str:

@@ -1,4 +1,4 @@
-"""The layers a recipe may name, as data (no torch here; `models` builds them)."""
+"""The layers a recipe may name, as data (no torch here; `networks` builds them)."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ __all__ = [
     "list_recipes",
     "load_recipe",
     "parse_recipe",
+    "read_yaml",
     "recipe_names",
     "with_overrides",
 ]
@@ -85,12 +86,19 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 def parse_recipe(text: str, *, where: object) -> Recipe:
     """A recipe from YAML text; `where` names its origin in errors (ConfigError)."""
     try:
-        document = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        document = read_yaml(text)
     except Exception as error:  # beside YAMLError, what dates and deep nesting meet in Python
         raise ConfigError(f"is not YAML ({error})", where=where, hint="Mend the file.") from error
     if not isinstance(document, dict):
-        raise ConfigError("holds no 'key: value' lines", where=where, hint="Start from a recipe.")
+        raise ConfigError(
+            "is not a list of 'key: value' lines", where=where, hint="Start from a recipe."
+        )
     return _validate(document, where)
+
+
+def read_yaml(text: str) -> Any:
+    """What a YAML text says, where 1e-4 is a number and a repeated key an error."""
+    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
 
 
 def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
@@ -126,7 +134,9 @@ def _validate(document: Mapping[str, Any], where: object) -> Recipe:
         # By way of JSON: strict about types, yet a list is a tuple and 1 is a float.
         text = json.dumps(document, default=str)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"is no recipe ({error})", where=where, hint="Mend the file.") from error
+        raise ConfigError(
+            f"is not a valid recipe ({error})", where=where, hint="Mend the file."
+        ) from error
     try:
         return Recipe.model_validate_json(text)
     except ValidationError as error:

@@ -15,20 +15,20 @@ Spread = Annotated[float, Field(gt=0)]
 Triple = tuple[float, float, float]
 
 
-class Part(BaseModel):
+class Settings(BaseModel):
     """A frozen piece of a recipe: unknown keys and wrong types are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Title(Part):
+class Title(Settings):
     """The recipe's name for people."""
 
     en: str
     zh: str
 
 
-class Input(Part):
+class Input(Settings):
     """What the network sees: sizes in pixels; `resize_to` is the shorter side before the crop."""
 
     height: Annotated[int, Field(ge=16, le=2048)] = 224
@@ -38,7 +38,7 @@ class Input(Part):
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
 
 
-class MeanStd(Part):
+class MeanStd(Settings):
     """Per-channel statistics (red, green, blue) of pixels scaled to 0..1."""
 
     mean: Triple
@@ -60,7 +60,7 @@ NormaliseName = Literal["zero_one", "minus_one_one", "imagenet", "caffe", "pretr
 Output = Literal["softmax", "sigmoid"]
 
 
-class SequentialModel(Part):
+class SequentialModel(Settings):
     """A network written out layer by layer; the output layer is added by the program.
 
     `output`: "sigmoid" gives ONE logit for two classes, as published; with more classes, or
@@ -74,7 +74,7 @@ class SequentialModel(Part):
     init: Literal["keras", "torch"] = "torch"
 
 
-class Vgg16Model(Part):
+class Vgg16Model(Settings):
     """VGG16 up to block5_conv3, then `head`, then the output layer.
 
     `frozen_layers` counts as Keras does: the input, 13 convolutions and 5 poolings make 19.
@@ -87,7 +87,7 @@ class Vgg16Model(Part):
     init: Literal["keras", "torch"] = "keras"
 
 
-class TimmModel(Part):
+class TimmModel(Settings):
     """A timm network without its classifier, then pooling, `head` and one linear layer."""
 
     kind: Literal["timm"]
@@ -98,7 +98,7 @@ class TimmModel(Part):
     pad_type: Literal["", "same"] = ""
 
 
-class AutoModel(Part):
+class AutoModel(Settings):
     """A network still to be chosen by the plan, from the data set and this machine.
 
     `candidates` (timm names) start from pretrained weights, best first; `scratch` is taken when
@@ -113,7 +113,7 @@ class AutoModel(Part):
 Model = Annotated[SequentialModel | Vgg16Model | TimmModel | AutoModel, Field(discriminator="kind")]
 
 
-class Augment(Part):
+class Augment(Settings):
     """Random changes to training images only. Each range is drawn evenly from minus to plus.
 
     `rotation_deg` and `shear_deg` are degrees (Keras's `shear_range` is degrees too), `shift` a
@@ -135,7 +135,7 @@ class Augment(Part):
     crop_last: bool = False
 
 
-class Optimiser(Part):
+class Optimiser(Settings):
     """`weight_decay` is L2 for adam and sgd, decoupled for adamw.
 
     `backbone_lr_factor` scales the rate of the pretrained part against that of the head.
@@ -148,14 +148,14 @@ class Optimiser(Part):
     backbone_lr_factor: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
-class Monitor(Part):
+class Monitor(Settings):
     """The validation figure that chooses the best epoch."""
 
     metric: Literal["val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_auroc"]
     mode: Literal["min", "max"]
 
 
-class Plateau(Part):
+class Plateau(Settings):
     """Multiply the rate by `factor` after `patience` epochs without a better monitored figure."""
 
     kind: Literal["plateau"]
@@ -164,7 +164,7 @@ class Plateau(Part):
     patience: Annotated[int, Field(ge=0)]
 
 
-class Cosine(Part):
+class Cosine(Settings):
     """A linear rise over `warmup_epochs`, then a half cosine down to `final` times the rate."""
 
     kind: Literal["cosine"]
@@ -172,21 +172,21 @@ class Cosine(Part):
     final: Fraction = 0.0
 
 
-class EarlyStopping(Part):
+class EarlyStopping(Settings):
     """Stop after `patience` epochs without a better monitored figure."""
 
     patience: Positive
     monitor: Monitor | None = None
 
 
-class Imbalance(Part):
+class Imbalance(Settings):
     """How rare classes are given weight: in the loss, or in how often they are drawn."""
 
     class_weights: Literal["none", "balanced"] = "none"
     sampler: Literal["none", "weighted"] = "none"
 
 
-class PublishedSplit(Part):
+class PublishedSplit(Settings):
     """The split as published; the leak-proof split of this program is used unless asked."""
 
     method: Literal["given", "random", "leak-proof"]
@@ -194,14 +194,14 @@ class PublishedSplit(Part):
     seed: int | None = None
 
 
-class Parameters(Part):
+class Parameters(Settings):
     """Parameter counts at the recipe's input size and published number of classes."""
 
     total: Positive
     trainable: Positive
 
 
-class Recipe(Part):
+class Recipe(Settings):
     """One published (or our own) way to train a classifier, complete.
 
     `classes` are the published class names. `chosen_here` names the settings that the publication

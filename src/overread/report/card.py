@@ -12,16 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from overread.documents.document import Part
+from overread.documents.metrics import AnsweredMetrics, SplitMetrics
 from overread.files import read_text, write_text
 from overread.pages.numbers import NOTHING, estimate_n, estimate_text
-from overread.pages.page_record import note_written
-from overread.pages.probes import probe_name
+from overread.pages.page_record import record_pages
 from overread.pages.texts import Said, Texts, load_texts, say
+from overread.report.rows import probe_rows
 from overread.report.run_files import RunFiles, load_run
+from overread.stats.estimate import Estimate
 
 Value = str | Said | None
 SHARES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "npv")
-OVERALL = ("balanced_accuracy", "accuracy", "macro_auroc", "macro_f1", "mcc", "brier", "ece")
+OVERALL = (
+    "balanced_accuracy",
+    "accuracy",
+    "macro_auroc",
+    "macro_f1",
+    "mcc",
+    "brier",
+    "rms_calibration_error",
+)
 BY_CLASS = ("sensitivity", "specificity", "precision", "auroc")
 ENTRY = re.compile(r"^- .*(?:\n  .*)*", re.MULTILINE)
 CARDS = {"en": "card.md", "zh": "card.zh.md"}
@@ -50,7 +61,7 @@ def write_cards(run: Path) -> tuple[str, str]:
             card = with_author(card, read_text(path), texts.plain(language, "card.supply"))
         write_text(path, card)
         cards.append(card)
-    note_written(files.folder, [files.folder / name for name in CARDS.values()])
+    record_pages(files.folder, [files.folder / name for name in CARDS.values()])
     return cards[0], cards[1]
 
 
@@ -112,11 +123,14 @@ def _safe(text: str) -> str:
     return plain
 
 
-def _dig(document: Mapping[str, Any] | None, field: str) -> Any:
-    """The value at a dotted `field`, or None where any step is missing."""
-    found: Any = document
+def _dig(document: Any, field: str) -> Any:
+    """The value at a dotted `field`, or None where any step is missing from the file."""
+    found = document
     for step in field.split("."):
-        found = found.get(step) if isinstance(found, Mapping) else None
+        if isinstance(found, Part):
+            found = getattr(found, step) if step in found.model_fields_set else None
+        else:
+            found = found.get(step) if isinstance(found, Mapping) else None
     return found
 
 
@@ -131,7 +145,7 @@ def _first(files: RunFiles, what: str, *places: str) -> Line:
     for place in places:
         name, field = place.split(":")
         value = _dig(documents[name], field)
-        if value not in (None, "", [], {}):
+        if value not in (None, "", (), [], {}):
             return Line(say(f"card.{what}"), _words(value), place)
     return Line(say(f"card.{what}"), None)
 
@@ -178,21 +192,22 @@ def _details(files: RunFiles) -> Iterator[Line]:
 
 
 def _use(files: RunFiles) -> Iterator[Line]:
-    field = "classes" if files.part.get("classes") else "per_class"
-    classes = ", ".join(files.part.get(field) or ())
+    part = files.part or SplitMetrics()
+    field = "classes" if part.classes else "per_class"
+    classes = ", ".join(part.classes or part.per_class)
     yield Line(say("card.classes"), classes, f"metrics.json:{files.part_name}.{field}")
     yield from _supply("intended", "users", "out_of_scope")
 
 
 def _training_data(files: RunFiles) -> Iterator[Line]:
-    yield _first(files, "data_set", "audit.json:passport")
+    yield _first(files, "data_set", "audit.json:known_data_set")
     yield _first(files, "images", "audit.json:images")
     yield _first(files, "per_class", "audit.json:classes")
     yield _first(files, "training_images", "certificate.json:per_split.train")
     yield _first(files, "audit_verdict", "audit.json:verdict")
-    for field in ("exact_duplicates", "near_duplicates", "conflicting_labels", "label_suspects"):
+    for field in ("exact_duplicates", "near_duplicates", "conflicting_labels", "label_issues"):
         found = _dig(files.audit, field)
-        count = str(len(found)) if isinstance(found, list) else None
+        count = str(len(found)) if isinstance(found, tuple) else None
         yield Line(say(f"card.{field}"), count, f"audit.json:{field}")
     yield from _supply("origin", "consent", "labelling")
 
@@ -201,9 +216,10 @@ def _evaluation_data(files: RunFiles) -> Iterator[Line]:
     part, name = files.part, files.part_name
     yield Line(say("card.part"), say(f"part.{name}") if part else None, f"metrics.json:{name}")
     for field in ("n", "groups"):
-        value = _words(part[field]) if field in part else None
+        found = _dig(part, field)
+        value = None if found is None else _words(found)
         yield Line(say(f"card.test_{field}"), value, f"metrics.json:{name}.{field}")
-    yield _first(files, "split", "certificate.json:policy", "certificate.json:method")
+    yield _first(files, "split", "certificate.json:method")
     crossing = _dig(files.certificate, "crossing_groups")
     yield Line(
         say("card.crossing"),
@@ -211,69 +227,64 @@ def _evaluation_data(files: RunFiles) -> Iterator[Line]:
         "certificate.json:crossing_groups",
     )
     yield _first(files, "verified_by", "certificate.json:verified_by")
-    yield _first(files, "looks", "metrics.json:test_looks")
+    yield _first(files, "test_set_uses", "metrics.json:test_set_uses")
 
 
 def _results(files: RunFiles) -> Iterator[Line]:
-    part, name = files.part, files.part_name
+    part, name = files.part or SplitMetrics(), files.part_name
+    known = part.estimates()
     for metric in OVERALL:
-        yield _estimate(
-            say(f"metric.{metric}.name"),
-            part.get(metric),
-            part.get("n"),
-            metric,
-            f"{name}.{metric}",
-        )
-    for label, row in list(part.get("per_class", {}).items())[:LARGEST]:
+        what = say(f"metric.{metric}.name")
+        yield _estimate(what, known.get(metric), part.n, metric, f"{name}.{metric}")
+    for label, row in list(part.per_class.items())[:LARGEST]:
         for metric in BY_CLASS:
-            n = row.get("n") if metric == "sensitivity" else part.get("n")
+            n = row.n if metric == "sensitivity" else part.n
             what = say("card.of_class", metric=say(f"metric.{metric}.name"), name=_safe(label))
-            yield _estimate(what, row.get(metric), n, metric, f"{name}.per_class.{label}.{metric}")
-    answered = part.get("answered") or {}
-    for key, metric in (("coverage", "coverage"), ("accuracy", "answered_accuracy")):
-        yield _estimate(
-            say(f"report.{metric}"),
-            answered.get(key),
-            part.get("n"),
-            "accuracy",
-            f"{name}.answered.{key}",
-        )
+            field = f"{name}.per_class.{label}.{metric}"
+            yield _estimate(what, getattr(row, metric), n, metric, field)
+    answered = part.answered or AnsweredMetrics()
+    for key, title in (("coverage", "coverage"), ("accuracy", "answered_accuracy")):
+        field = f"{name}.answered.{key}"
+        yield _estimate(say(f"report.{title}"), getattr(answered, key), part.n, "accuracy", field)
 
 
-def _estimate(what: Said, estimate: Any, n: int | None, metric: str, field: str) -> Line:
+def _estimate(
+    what: Said, estimate: Estimate | None, n: int | None, metric: str, field: str
+) -> Line:
     text = estimate_text(estimate, n, f"metrics.json:{field}", share=metric in SHARES)
     value = None if text == NOTHING else f"{text}, n={estimate_n(estimate, n):,}"
     return Line(what, value, f"metrics.json:{field}")
 
 
 def _risks(files: RunFiles) -> Iterator[Line]:
-    for i, probe in enumerate(_dig(files.audit, "shortcuts") or ()):
-        estimate = {"value": probe.get("auroc"), "ci95": probe.get("ci95")}
-        n = probe.get("n", _dig(files.audit, "images"))
+    audit = files.audit
+    probes = probe_rows(audit.shortcuts, audit.images) if audit else ()
+    for i, probe in enumerate(probes):
         where = f"audit.json:shortcuts.{i}"
-        text = estimate_text(estimate, n, where, share=False)
-        name, judged = probe_name(str(probe["probe"])), f"outcome.{probe.get('verdict')}"
-        outcome = say(judged if load_texts().has(judged) else "outcome.unknown")
-        value = say("card.probe", auroc=text, n=f"{n:,}", outcome=outcome)
-        probe_words = name if isinstance(name, Said) else _safe(name)
-        yield Line(say("card.shortcut", probe=probe_words), value, where)
-    yield from _tried(files)
+        text = estimate_text(probe.estimate, probe.n, where, share=False)
+        outcome = say(f"outcome.{probe.verdict}")
+        value = say("card.probe", auroc=text, n=f"{probe.n:,}", outcome=outcome)
+        name = probe.name if isinstance(probe.name, Said) else _safe(probe.name)
+        yield Line(say("card.shortcut", probe=name), value, where)
+    yield from _tested(files)
     yield from _supply("limits", "bias", "maintenance")
 
 
-def _tried(files: RunFiles) -> Iterator[Line]:
-    """The shortcut battery and the heat maps, from what metrics.json says of them."""
-    found, maps = (_dig(files.metrics, name) for name in ("shortcuts", "heatmaps"))
-    verdict = say(f"tried.verdict_plain.{found['verdict']}") if found else None
-    yield Line(say("card.tried"), verdict, "metrics.json:shortcuts.verdict")
-    for i, row in enumerate(found["rows"] if found else ()):
-        if row["kind"] == "gone":
-            what = say("card.tried_row", row=say(f"tried.{row['intervention']}.name"))
-            where = f"shortcuts.rows.{i}.macro_auroc"
-            yield _estimate(what, row["macro_auroc"], row["n"], "auroc", where)
-    for key, name in (("evidence", "inside"), ("evidence_area", "area")) if maps else ():
-        where = f"heatmaps.{name}"
-        yield _estimate(say(f"card.{key}"), maps[name], maps["n"], "accuracy", where)
+def _tested(files: RunFiles) -> Iterator[Line]:
+    """The shortcut tests and the heat-map overlap, from what metrics.json says of them."""
+    found, overlap = files.metrics.shortcut_tests, files.metrics.heatmap_overlap
+    verdict = say(f"shortcut_tests.verdict_plain.{found.verdict}") if found else None
+    yield Line(say("card.shortcut_tests"), verdict, "metrics.json:shortcut_tests.verdict")
+    for i, row in enumerate(found.rows if found else ()):
+        if row.kind == "gone":
+            name = say(f"shortcut_tests.{row.intervention}.name")
+            field = f"shortcut_tests.rows.{i}.macro_auroc"
+            what = say("card.shortcut_test", row=name)
+            yield _estimate(what, row.macro_auroc, row.n, "auroc", field)
+    if overlap:
+        for key, field in (("overlap", "inside"), ("overlap_area", "area")):
+            estimate, where = getattr(overlap, field), f"heatmap_overlap.{field}"
+            yield _estimate(say(f"card.{key}"), estimate, overlap.n, "accuracy", where)
 
 
 SECTIONS: dict[str, Callable[[RunFiles], Iterator[Line]]] = {

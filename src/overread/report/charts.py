@@ -44,7 +44,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Series:
+class PlotSeries:
     """Points (x, y), float64 of equal length; `low`/`high`: the interval at each point, if any.
 
     A "thin" line belongs to the series before it: same colour, and no entry in the legend.
@@ -76,7 +76,7 @@ class Chart:
     description: str
     x: Axis
     y: Axis
-    series: tuple[Series, ...]
+    series: tuple[PlotSeries, ...]
     references: tuple[Reference, ...] = ()
     counts: tuple[Floats, Floats] | None = None
     counts_label: str = "n"
@@ -205,7 +205,7 @@ def _reference(chart: Chart, line: Reference) -> str:
     )
 
 
-def _series(chart: Chart, series: Series, number: int) -> str:
+def _series(chart: Chart, series: PlotSeries, number: int) -> str:
     colour = _colour(number)
     if series.kind == "points":
         return _whiskers(chart, series, colour)
@@ -227,7 +227,7 @@ def _series(chart: Chart, series: Series, number: int) -> str:
     )
 
 
-def _whiskers(chart: Chart, series: Series, colour: str) -> str:
+def _whiskers(chart: Chart, series: PlotSeries, colour: str) -> str:
     out = [f'<g fill="{colour}" stroke="{colour}">']
     low = series.y if series.low is None else series.low
     high = series.y if series.high is None else series.high

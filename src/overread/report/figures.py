@@ -16,7 +16,7 @@ from overread.files import atomic_path, write_text
 from overread.report.charts import (
     COLOURS,
     Chart,
-    Series,
+    PlotSeries,
     colour_numbers,
     render_heat,
     render_svg,
@@ -37,7 +37,7 @@ class Matrix:
     classes: tuple[str, ...]
     title: str
     truth: str
-    called: str
+    predicted: str
 
 
 def drawings(charts: Sequence[Chart], matrix: Matrix | None) -> dict[str, str]:
@@ -45,7 +45,7 @@ def drawings(charts: Sequence[Chart], matrix: Matrix | None) -> dict[str, str]:
     drawn = {f"{chart.name}.svg": render_svg(chart, standalone=True) for chart in charts}
     if matrix is not None:
         drawn["confusion.svg"] = render_heat(
-            matrix.title, matrix.counts, matrix.classes, matrix.truth, matrix.called
+            matrix.title, matrix.counts, matrix.classes, matrix.truth, matrix.predicted
         )
     return drawn
 
@@ -107,7 +107,7 @@ def write_png(path: Path, chart: Chart) -> None:
     _save(path, draw, (4.8, 4.8))
 
 
-def _draw_series(axes: Axes, series: Series, colour: str) -> None:
+def _draw_series(axes: Axes, series: PlotSeries, colour: str) -> None:
     low, high = series.low, series.high
     if series.kind == "points" and low is not None and high is not None:
         reach = np.maximum([series.y - low, high - series.y], 0)
@@ -129,7 +129,7 @@ def write_matrix_png(path: Path, matrix: Matrix) -> None:
         places = range(len(classes))
         axes.set_xticks(places, classes, rotation=30 if len(classes) > 3 else 0)
         axes.set_yticks(places, classes)
-        axes.set(title=matrix.title, xlabel=matrix.called, ylabel=matrix.truth)
+        axes.set(title=matrix.title, xlabel=matrix.predicted, ylabel=matrix.truth)
         for i in places:
             for j in places:
                 shade = "white" if shares[i, j] > 0.6 else "black"

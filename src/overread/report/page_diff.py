@@ -15,7 +15,7 @@ TITLE = re.compile(r"<h1>(.*?)</h1>", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Difference:
+class PageDifference:
     """The first place where two texts differ: its section, what is there and what is right."""
 
     section: str
@@ -26,7 +26,7 @@ class Difference:
         return f"section '{self.section}' prints «{self.printed}», right is «{self.right}»"
 
 
-def first_difference(printed: str, right: str) -> Difference | None:
+def first_difference(printed: str, right: str) -> PageDifference | None:
     """Where `printed` first departs from `right` (HTML or Markdown); None if they are the same."""
     if printed == right:
         return None
@@ -36,7 +36,7 @@ def first_difference(printed: str, right: str) -> Difference | None:
         place = tag  # another element begins here: its words tell more than its name
     headings = SECTION.findall(right[:place])
     section = "".join(headings[-1]) if headings else "top"
-    return Difference(section, _around(printed, place), _around(right, place))
+    return PageDifference(section, _around(printed, place), _around(right, place))
 
 
 def same_numbers(printed: str, right: str) -> bool:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from overread.documents.metrics import Curves, RiskCoverageCurve, SplitMetrics
 from overread.documents.predictions import PredictionTable
 from overread.evaluation.reliability import forecasts
 from overread.pages.numbers import estimate_text
-from overread.report.charts import Axis, Chart, Reference, Series, round_axis, shorten
+from overread.report.charts import Axis, Chart, PlotSeries, Reference, round_axis, shorten
 from overread.stats.intervals import score_interval
 
 Floats = NDArray[np.float64]
-Part = Mapping[str, Any]  # "test" or "val" of metrics.json
+Curve = TypeVar("Curve")
 Say = Callable[..., str]  # (key, **values) -> text in the chart's language
 MOST_CLASSES = 8  # more curves (the largest classes are kept) cannot be told apart
 EDGES = np.linspace(0, 1, 11)
@@ -23,10 +24,10 @@ EDGES = np.linspace(0, 1, 11)
 BOOKKEEPING = ("lr", "rate", "second", "time", "step", "images", "memory", "stage", "best")
 
 
-def part_charts(part: Part, table: PredictionTable | None, say: Say) -> list[Chart]:
-    """ROC, precision-recall, calibration, risk-coverage and decision curves of one part.
+def split_charts(part: SplitMetrics, table: PredictionTable | None, say: Say) -> list[Chart]:
+    """ROC, precision-recall, calibration, risk-coverage and decision curves of one split.
 
-    Calibration needs the predictions `table` of that part, the others only `part["curves"]`.
+    Calibration needs the predictions `table` of that split, the others only its `curves`.
     """
     charts = [_roc(part, say), _precision_recall(part, say)]
     if table is not None and len(table):
@@ -35,28 +36,31 @@ def part_charts(part: Part, table: PredictionTable | None, say: Say) -> list[Cha
     return [chart for chart in charts if chart.series]
 
 
-def _curve(part: Part, name: str) -> Mapping[str, Any]:
-    return (part.get("curves") or {}).get(name) or {}
-
-
-def _shown(part: Part, name: str) -> list[str]:
+def _shown(part: SplitMetrics, curves: Mapping[str, Curve | None]) -> list[tuple[str, Curve]]:
     """The classes that have such a curve, at most the `MOST_CLASSES` largest, in file order."""
-    sizes = {c: row.get("n") or 0 for c, row in part.get("per_class", {}).items()}
-    drawn = [c for c, points in _curve(part, name).items() if points]
-    largest = sorted(drawn, key=lambda c: -sizes.get(c, 0))[:MOST_CLASSES]
-    return [c for c in drawn if c in largest]
+    sizes = {name: row.n or 0 for name, row in part.per_class.items()}
+    drawn = [(name, curve) for name, curve in curves.items() if curve is not None]
+    largest = sorted((name for name, _ in drawn), key=lambda c: -sizes.get(c, 0))[:MOST_CLASSES]
+    return [(name, curve) for name, curve in drawn if name in largest]
 
 
-def _legend(part: Part, name: str, field: str, label: str) -> str:
-    estimate = part.get("per_class", {}).get(name, {}).get(field)
+def _curves(part: SplitMetrics) -> Curves:
+    return part.curves or Curves()
+
+
+def _legend(
+    part: SplitMetrics, name: str, field: Literal["auroc", "average_precision"], label: str
+) -> str:
+    row = part.per_class.get(name)
+    estimate = getattr(row, field) if row else None
     if not estimate:
         return shorten(name)
-    found = estimate_text(estimate, part["n"], f"per_class.{name}.{field}", share=False)
-    return f"{shorten(name)}: {label} {found}, n={part['n']:,}"
+    found = estimate_text(estimate, part.n, f"per_class.{name}.{field}", share=False)
+    return f"{shorten(name)}: {label} {found}, n={part.n:,}"
 
 
-def _roc(part: Part, say: Say) -> Chart:
-    drawn = [(c, _curve(part, "roc")[c]) for c in _shown(part, "roc")]
+def _roc(part: SplitMetrics, say: Say) -> Chart:
+    drawn = _shown(part, _curves(part).roc)
     return Chart(
         "roc",
         say("chart.roc.title"),
@@ -64,15 +68,15 @@ def _roc(part: Part, say: Say) -> Chart:
         Axis(say("chart.roc.x")),
         Axis(say("chart.roc.y")),
         tuple(
-            Series(_legend(part, c, "auroc", "AUROC"), np.array(p["fpr"]), np.array(p["tpr"]))
+            PlotSeries(_legend(part, c, "auroc", "AUROC"), np.array(p.fpr), np.array(p.tpr))
             for c, p in drawn
         ),
         (Reference(say("chart.roc.guessing"), (0, 0), (1, 1)),),
     )
 
 
-def _precision_recall(part: Part, say: Say) -> Chart:
-    drawn = [(c, _curve(part, "pr")[c]) for c in _shown(part, "pr")]
+def _precision_recall(part: SplitMetrics, say: Say) -> Chart:
+    drawn = _shown(part, _curves(part).pr)
     return Chart(
         "precision_recall",
         say("chart.pr.title"),
@@ -80,17 +84,17 @@ def _precision_recall(part: Part, say: Say) -> Chart:
         Axis(say("chart.pr.x")),
         Axis(say("chart.pr.y")),
         tuple(
-            Series(
+            PlotSeries(
                 _legend(part, c, "average_precision", "AP"),
-                np.array(p["recall"]),
-                np.array(p["precision"]),
+                np.array(p.recall),
+                np.array(p.precision),
             )
             for c, p in drawn
         ),
     )
 
 
-def binned(confidence: Floats, outcome: Floats) -> tuple[Series, Floats]:
+def binned(confidence: Floats, outcome: Floats) -> tuple[PlotSeries, Floats]:
     """Share right against mean confidence in ten equal bins, Wilson intervals; counts (10,).
 
     `confidence`, `outcome` (n,) in 0..1. A bin that holds nothing gives no point.
@@ -101,7 +105,7 @@ def binned(confidence: Floats, outcome: Floats) -> tuple[Series, Floats]:
     x = np.bincount(place, confidence, len(counts))[used] / counts[used]
     y = np.bincount(place, outcome, len(counts))[used] / counts[used]
     low, high = _score(y, counts[used])
-    return Series("", x, y, low, high, "points"), counts
+    return PlotSeries("", x, y, low, high, "points"), counts
 
 
 def _score(share: Floats, n: Floats) -> tuple[Floats, Floats]:
@@ -124,7 +128,7 @@ def calibration(table: PredictionTable, say: Say) -> Chart:
         say("chart.calibration.description"),
         Axis(say("chart.calibration.x"), low, 1.0, _fifths(low), percent=True),
         Axis(say("chart.calibration.y"), percent=True),
-        (Series(name, points.x, points.y, points.low, points.high, "points"),),
+        (PlotSeries(name, points.x, points.y, points.low, points.high, "points"),),
         (Reference(say("chart.calibration.ideal"), (low, low), (1, 1)),),
         (np.append(EDGES[:-1][inside], 1.0), counts[inside]),
     )
@@ -134,11 +138,11 @@ def _fifths(low: float) -> tuple[float, ...]:
     return tuple(t for t in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0) if t >= low - 1e-9)
 
 
-def _risk_coverage(part: Part, say: Say) -> Chart:
-    curve, n = _curve(part, "risk_coverage"), part["n"]
-    area = estimate_text(curve.get("area"), n, "curves.risk_coverage.area", share=False)
+def _risk_coverage(part: SplitMetrics, say: Say) -> Chart:
+    curve, n = _curves(part).risk_coverage or RiskCoverageCurve(), part.n or 0
+    area = estimate_text(curve.area, n, "curves.risk_coverage.area", share=False)
     label = say("chart.risk.series", n=f"{n:,}", area=area)
-    x, y = np.array(curve.get("coverage", [])), np.array(curve.get("risk", []))
+    x, y = np.array(curve.coverage), np.array(curve.risk)
     low, high = _score(y, np.maximum(np.round(x * n), 1)) if len(x) else (x, x)
     # The first few images have intervals up to 1; the axis follows the curve, not those.
     settled = high[x >= 0.2]
@@ -149,31 +153,30 @@ def _risk_coverage(part: Part, say: Say) -> Chart:
         say("chart.risk.description"),
         Axis(say("chart.risk.x"), percent=True),
         round_axis(say("chart.risk.y"), [0.0, top], percent=True),
-        (Series(label, x, y, low, high),) if len(x) else (),
+        (PlotSeries(label, x, y, low, high),) if len(x) else (),
     )
 
 
-def _decision(part: Part, say: Say) -> Chart:
-    names = _shown(part, "decision")
-    share = {c: part["per_class"][c]["n"] / part["n"] for c in names}
-    if len(part.get("per_class", {})) == 2 and not part.get("multilabel") and names:
-        names = [min(names, key=lambda c: share[c])]  # the rarer of two: the one looked for
+def _decision(part: SplitMetrics, say: Say) -> Chart:
+    drawn = _shown(part, _curves(part).decision)
+    share = {name: (part.per_class[name].n or 0) / (part.n or 1) for name, _ in drawn}
+    if len(part.per_class) == 2 and not part.multilabel and drawn:
+        drawn = [min(drawn, key=lambda row: share[row[0]])]  # the rarer: the one looked for
     series = []
     top = max(share.values(), default=1.0)
-    for c in names:
-        points = _curve(part, "decision")[c]
-        at, everyone = np.array(points["threshold"]), np.array(points["treat_all"])
-        series.append(Series(shorten(c, 40), at, np.array(points["net_benefit"])))
-        drawn = everyone >= -0.2 * top  # it falls without end
-        if len(names) == 1:
+    for name, points in drawn:
+        at, everyone = np.array(points.threshold), np.array(points.treat_all)
+        series.append(PlotSeries(shorten(name, 40), at, np.array(points.net_benefit)))
+        shown = everyone >= -0.2 * top  # it falls without end
+        if len(drawn) == 1:
             label = say("chart.decision.all")
-            series.append(Series(label, at[drawn], everyone[drawn]))
+            series.append(PlotSeries(label, at[shown], everyone[shown]))
         else:
-            series.append(Series("", at[drawn], everyone[drawn], kind="thin"))
+            series.append(PlotSeries("", at[shown], everyone[shown], kind="thin"))
     return Chart(
         "decision",
         say("chart.decision.title"),
-        say(f"chart.decision.description{'' if len(names) == 1 else '_many'}"),
+        say(f"chart.decision.description{'' if len(drawn) == 1 else '_many'}"),
         Axis(say("chart.decision.x"), percent=True),
         round_axis(say("chart.decision.y"), [-0.2 * top, top]),
         tuple(series),
@@ -213,7 +216,7 @@ def _over_epochs(name: str, epoch: Floats, group: Mapping[str, Floats], say: Say
     for label, values in list(group.items())[:MOST_CLASSES]:
         known = np.isfinite(values) & np.isfinite(epoch)
         kind: Literal["line", "points"] = "line" if known.sum() > 1 else "points"
-        series.append(Series(label, epoch[known], values[known], kind=kind))
+        series.append(PlotSeries(label, epoch[known], values[known], kind=kind))
     return Chart(
         name,
         say(f"chart.{name}.title"),

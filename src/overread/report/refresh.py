@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from overread.documents.metrics import Metrics
 from overread.errors import DataError
 from overread.evaluation.recompute import recompute
-from overread.files import write_json
 from overread.report.card import CARDS, write_cards
 from overread.report.page import write_report
 
 
-def refresh_report(run: Path) -> tuple[Path, dict[str, Any]]:
+def refresh_report(run: Path) -> tuple[Path, Metrics]:
     """Recompute RUN/metrics.json from RUN/predictions.csv and write RUN/report.html.
 
     Cards that are there are written again, with what their author supplied. Returns
-    the page's path and the metrics document. Raises DataError where predictions.csv is
+    the page's path and the figures. Raises DataError where predictions.csv is
     missing or unusable.
     """
     run = Path(run)
@@ -28,7 +27,7 @@ def refresh_report(run: Path) -> tuple[Path, dict[str, Any]]:
             hint="Give the folder of a finished run (of `overread train` or `overread evaluate`).",
         )
     document = recompute(run)
-    write_json(run / "metrics.json", document)
+    document.write(run)
     if any((run / name).is_file() for name in CARDS.values()):
         write_cards(run)
     return write_report(run), document

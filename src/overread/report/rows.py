@@ -1,118 +1,198 @@
-"""The rows of the report's tables: pure functions from a run's files to what a template prints."""
+"""The sections of the report: pure functions from a run's files to what a template prints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from overread.documents.audit import Audit, ShortcutProbe
+from overread.documents.certificate import Certificate
+from overread.documents.metrics import AnsweredMetrics, LeakPrice, SplitMetrics
 from overread.documents.predictions import PredictionTable
-from overread.evaluation.prevalence import ppv_npv
 from overread.pages.numbers import checked
-from overread.pages.probes import probe_name
+from overread.pages.probes import FAILED, probe_name
 from overread.pages.render import data_uri
+from overread.report.conclusion import LeakState, matrix_of
 from overread.report.run_files import Mistake, RunFiles
-from overread.report.verdict import matrix_of
+from overread.report.view import (
+    Abstention,
+    AuditView,
+    CertificateView,
+    ClassCell,
+    ClassFigures,
+    ClassRates,
+    FigureRow,
+    MatrixRow,
+    Measured,
+    MistakePicture,
+    MistakeRow,
+    PriceRow,
+    ProbeRow,
+    SplitTable,
+    SubgroupRow,
+)
+from overread.stats.estimate import Estimate
 
 MOST_MISTAKES = 24
+HEADLINES = ("balanced_accuracy", "macro_auroc", "accuracy", "mcc")
+# Figure -> whether it is a share (printed as a percentage).
+FIGURES = {
+    "balanced_accuracy": True,
+    "accuracy": True,
+    "macro_auroc": False,
+    "macro_average_precision": False,
+    "macro_f1": False,
+    "mcc": False,
+    "nll": False,
+    "brier": False,
+    "rms_calibration_error": False,
+}
+CLASS_FIGURES = {
+    "sensitivity": True,
+    "specificity": True,
+    "precision": True,
+    "npv": True,
+    "f1": False,
+    "auroc": False,
+    "average_precision": False,
+}
 
 
-def abstention(part: Mapping[str, Any]) -> dict[str, Any] | None:
+def measured(part: SplitMetrics, name: str) -> Measured:
+    """The figures of a split: headlines, tables, confusion."""
+    known = part.estimates()
+    rows = tuple(
+        FigureRow(key, known[key], share) for key, share in FIGURES.items() if key in known
+    )
+    n = part.n or 0
+    return Measured(
+        name=name,
+        n=n,
+        groups=part.groups or n,
+        headlines=tuple(
+            FigureRow(key, known[key], FIGURES[key]) for key in HEADLINES if key in known
+        ),
+        figures=rows,
+        classes=tuple(class_figures(part)),
+        matrix=matrix_rows(part),
+        several=class_tables(part) if part.multilabel else (),
+        calibration=part.rms_calibration_error,
+        answered=abstention(part),
+    )
+
+
+def class_figures(part: SplitMetrics) -> Iterator[ClassFigures]:
+    """The table of classes; a sensitivity rests on the class's own images."""
+    for name, row in part.per_class.items():
+        cells = (
+            ClassCell(
+                column,
+                getattr(row, column),
+                row.n if column == "sensitivity" else part.n,
+                share,
+            )
+            for column, share in CLASS_FIGURES.items()
+        )
+        yield ClassFigures(name, tuple(cells))
+
+
+def abstention(part: SplitMetrics) -> Abstention | None:
     """How many images were answered, how many of these rightly; None where that is not known."""
-    answered, n = part.get("answered") or {}, part.get("n") or 0
-    if not checked(answered.get("coverage"), n, "answered.coverage"):
+    answered, n = part.answered or AnsweredMetrics(), part.n or 0
+    coverage = checked(answered.coverage, n, "answered.coverage")
+    if not coverage:
         return None
-    given = round(answered["coverage"]["value"] * n)
-    return {**answered, "n": n, "given": given, "all": given == n}
+    return Abstention(answered.coverage, answered.accuracy, n, round(coverage[0] * n))
 
 
-def matrix_rows(part: Mapping[str, Any]) -> list[tuple[str, list[tuple[int, float]], int]]:
-    """(true class, cells (count, share of the row), row total)."""
+def matrix_rows(part: SplitMetrics) -> tuple[MatrixRow, ...]:
+    """The confusion matrix with the share of each row."""
     classes, counts = matrix_of(part)
-    return [
-        (name, [(count, count / max(sum(row), 1)) for count in row], sum(row))
+    return tuple(
+        MatrixRow(name, tuple((count, count / max(sum(row), 1)) for count in row), sum(row))
         for name, row in zip(classes, counts, strict=True)
-    ]
+    )
 
 
-def class_tables(part: Mapping[str, Any]) -> tuple[tuple[str, list[list[int]]], ...]:
+def class_tables(part: SplitMetrics) -> tuple[tuple[str, Any], ...]:
     """(class, [[TN, FP], [FN, TP]]) of each class where an image has several labels."""
-    return tuple(zip(part.get("per_class", {}), part.get("confusion", ()), strict=False))
+    return tuple(zip(part.per_class, part.confusion or (), strict=False))
 
 
-def operating_points(part: Mapping[str, Any]) -> list[dict[str, Any]]:
+def class_rates(part: SplitMetrics) -> tuple[ClassRates, ...]:
     """Sensitivity and specificity with their intervals, for each class that has both."""
     rows = []
-    for name, row in part.get("per_class", {}).items():
-        sensitivity, specificity = row.get("sensitivity"), row.get("specificity")
-        positive = (sensitivity or {}).get("n") or row.get("n") or None
-        negative = (specificity or {}).get("n") or (part["n"] - row["n"]) or None
-        found = checked(sensitivity, positive, f"per_class.{name}.sensitivity")
-        against = checked(specificity, negative, f"per_class.{name}.specificity")
+    for name, row in part.per_class.items():
+        positive = _own_n(row.sensitivity) or row.n or None
+        negative = _own_n(row.specificity) or ((part.n or 0) - (row.n or 0)) or None
+        found = checked(row.sensitivity, positive, f"per_class.{name}.sensitivity")
+        against = checked(row.specificity, negative, f"per_class.{name}.specificity")
         if found and against:
-            rows.append(
-                {"name": name, "sensitivity": found, "specificity": against}
-                | {"positive": positive, "negative": negative}
-            )
-    return rows
+            rows.append(ClassRates(name, found, against, positive, negative))
+    return tuple(rows)
 
 
-def predictive(row: Mapping[str, Any], prevalence: float) -> list[tuple[float, ...]]:
-    """PPV and NPV as (value, low, high), both inputs at the same end of their interval."""
-    ends = zip(row["sensitivity"], row["specificity"], strict=True)
-    return list(zip(*(ppv_npv(a, b, prevalence) for a, b in ends), strict=True))
+def _own_n(estimate: Estimate | None) -> int | None:
+    return None if estimate is None else estimate.n
 
 
-def subgroup_rows(part: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a subgroup: {column, value, gap in macro AUROC to all others, and its figures}."""
-    return [
-        {**row, "column": column, "value": value, "gap": (row.get("gap") or {}).get("macro_auroc")}
-        for column, values in (part.get("subgroups") or {}).items()
+def subgroup_rows(part: SplitMetrics) -> tuple[SubgroupRow, ...]:
+    """One row a subgroup."""
+    return tuple(
+        SubgroupRow(column, value, row)
+        for column, values in part.subgroups.items()
         for value, row in values.items()
-    ]
+    )
 
 
-def shortcut_rows(probes: Sequence[Mapping[str, Any]], images: object) -> list[dict[str, Any]]:
+def probe_rows(probes: Sequence[ShortcutProbe], images: int | None) -> tuple[ProbeRow, ...]:
     """The audit's shortcut probes, each with its estimate and n."""
-    return [
-        {
-            "name": probe_name(str(probe["probe"])),
-            "estimate": {"value": probe["auroc"], "ci95": probe.get("ci95")},
-            "n": probe.get("n", images),
-            "verdict": str(probe.get("verdict", "unknown")).lower(),
-        }
+    return tuple(
+        ProbeRow(
+            name=probe_name(probe.probe),
+            estimate=Estimate(probe.auroc, *probe.ci95),
+            n=images if probe.n is None else probe.n,
+            verdict=probe.verdict,
+            failed=probe.verdict in FAILED,
+        )
         for probe in probes
-    ]
+    )
 
 
-def mistake_pictures(mistakes: Sequence[Mistake]) -> list[dict[str, Any]]:
+def mistake_pictures(mistakes: Sequence[Mistake]) -> tuple[MistakePicture, ...]:
     """The worst mistakes with their pictures embedded."""
 
     def embed(picture: bytes) -> str:
         kind = "image/jpeg" if picture.startswith(b"\xff\xd8") else "image/png"
         return data_uri(picture, kind) if picture else ""
 
-    return [
-        {"mistake": m, "picture": embed(m.picture), "heatmap": embed(m.heatmap)}
+    return tuple(
+        MistakePicture(m, embed(m.picture), embed(m.heatmap))
         for m in mistakes[:MOST_MISTAKES]
         if m.picture
-    ]
+    )
 
 
-def mistake_rows(files: RunFiles) -> list[tuple[str, str, str, float, str]]:
-    """(path, label, predicted, probability, status) of the surest wrong answers, surest first."""
+def mistake_rows(files: RunFiles) -> tuple[MistakeRow, ...]:
+    """The surest wrong answers, surest first."""
     if files.table is None:
-        return []
+        return ()
     table = files.table.select(files.part_name)
     wrong = np.flatnonzero((table.truth() != table.decisions()).any(axis=1))
     sure = _sureness(table)
     order = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST_MISTAKES]
-    columns = (table.paths, table.labels, table.predicted)
-    return [
-        (*(str(column[i]) for column in columns), float(sure[i]), table.statuses[i]) for i in order
-    ]
+    return tuple(
+        MistakeRow(
+            path=table.paths[i],
+            label=table.labels[i],
+            predicted=table.predicted[i],
+            probability=float(sure[i]),
+            status=table.statuses[i],
+        )
+        for i in order
+    )
 
 
 def _sureness(table: PredictionTable) -> Any:
@@ -120,36 +200,51 @@ def _sureness(table: PredictionTable) -> Any:
     return np.maximum(p, 1 - p).max(axis=1) if table.multilabel else p.max(axis=1)
 
 
-def split_rows(
-    certificate: Mapping[str, Any] | None,
-) -> tuple[list[str], list[tuple[str, list[int]]]]:
-    """Class names and (part, counts by class) of the certificate's `per_split`."""
-    parts = (certificate or {}).get("per_split") or {}
-    classes = sorted({name for counts in parts.values() for name in counts})
-    order = sorted(parts, key=lambda name: {"train": 0, "val": 1, "test": 2}.get(name, 3))
-    return classes, [(name, [int(parts[name].get(c, 0)) for c in classes]) for name in order]
+def certificate_view(certificate: Certificate | None, leak: LeakState) -> CertificateView | None:
+    """What the certificate says; None without one."""
+    if certificate is None:
+        return None
+    ratio = " : ".join(f"{share:g}" for share in certificate.ratio or ())
+    facts = {
+        "method": certificate.method or None,
+        "groups": certificate.groups,
+        "ratio": ratio or None,
+        "seed": certificate.seed,
+        "crossing": leak.crossing,
+        "verified_by": certificate.verified_by or None,
+        "manifest_sha": certificate.manifest_sha256,
+    }
+    known = tuple((key, str(value)) for key, value in facts.items() if value is not None)
+    return CertificateView(known, certificate.notes, split_table(certificate))
 
 
-@dataclass(frozen=True)
-class PriceRow:
-    """One row of the leak price: its text key, estimate and n."""
+def split_table(certificate: Certificate) -> SplitTable:
+    """Images by split and class, from the certificate's `per_split`."""
+    splits = certificate.per_split
+    classes = tuple(sorted({name for counts in splits.values() for name in counts}))
+    order = sorted(splits, key=lambda name: {"train": 0, "val": 1, "test": 2}.get(name, 3))
+    rows = ((name, tuple(splits[name].get(c, 0) for c in classes)) for name in order)
+    return SplitTable(classes, tuple(rows))
 
-    key: str
-    estimate: Mapping[str, Any]
-    n: int | None
+
+def audit_view(audit: Audit | None) -> AuditView | None:
+    """What the audit found, in numbers; None without one."""
+    if audit is None:
+        return None
+    return AuditView(
+        audit.verdict,
+        audit.known_data_set or "",
+        len(audit.exact_duplicates),
+        len(audit.near_duplicates),
+        len(audit.conflicting_labels),
+        len(audit.unreadable),
+    )
 
 
-def price_rows(price: Mapping[str, Any] | None) -> list[PriceRow]:
+def price_rows(price: LeakPrice | None) -> tuple[PriceRow, ...]:
     """The leaky figure, the leak-proof one and their difference."""
-    rows = []
-    for key in ("naive", "leak_proof", "gap"):
-        found = (price or {}).get(key)
-        if isinstance(found, Mapping):
-            figure = str((price or {}).get("metric", "accuracy"))
-            estimate = found if "value" in found else found.get(figure)
-            n = found.get("n") or (price or {}).get("n")
-            rows += [PriceRow(key, estimate, n)] if estimate else []
-    return rows
+    named = ((key, getattr(price, key, None)) for key in ("naive", "leak_proof", "gap"))
+    return tuple(PriceRow(key, estimate) for key, estimate in named if estimate is not None)
 
 
 def settings(plan: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

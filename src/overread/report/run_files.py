@@ -7,15 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
+from pydantic import Field
+
+from overread.documents.audit import Audit
+from overread.documents.certificate import Certificate
+from overread.documents.document import Document
+from overread.documents.manifest_rows import read_manifest_rows
+from overread.documents.metrics import Metrics, SplitMetrics
 from overread.documents.predictions import PredictionTable, read_predictions
-from overread.documents.run_documents import read_document, read_manifest_rows, read_metrics
 from overread.errors import DataError
-from overread.files import read_csv, sha256_file
-from overread.report.verdict import Leak, leak_of
+from overread.files import read_csv, read_json, sha256_file
+from overread.report.conclusion import LeakState, leak_state
 
-Document = Mapping[str, Any]
 Rows = tuple[Mapping[str, str], ...]
 # The files a report is made from; their hashes are printed in it.
 SOURCES = (
@@ -26,8 +31,8 @@ SOURCES = (
     "audit.json",
     "plan.json",
     "training.csv",
-    "shortcuts.csv",
-    "heatmaps.csv",
+    "shortcut_tests.csv",
+    "heatmap_overlap.csv",
     "model.overread",
 )
 MISTAKES = ("figures/mistakes/mistakes.json", "figures/mistakes.json", "mistakes.json")
@@ -45,35 +50,55 @@ class Mistake:
     heatmap: bytes = b""
 
 
+class PlanFields(Document):
+    """The fields of plan.json that a page relies on; the others are printed as they are."""
+
+    FILE: ClassVar[str] = "plan.json"
+    HINT: ClassVar[str] = "Run `overread train` again, or take the file away."
+
+    recipe: Any = Field(default=None, description="The recipe, or its name alone.")
+    versions: dict[str, Any] | None = None
+    reasons: tuple[str, ...] | None = None
+    command: str | None = None
+
+    @property
+    def heatmap(self) -> str:
+        """What the recipe draws heat maps with; it may be its name alone, or missing."""
+        recipe = self.recipe if isinstance(self.recipe, dict) else {}
+        return str(recipe.get("heatmap", "grad-cam"))
+
+
 @dataclass(frozen=True)
 class RunFiles:
-    """The documents of a run; None or empty where the file is missing."""
+    """The documents of a run; None or empty where the file is missing.
+
+    `plan` is plan.json as it was read: every setting in it is printed.
+    """
 
     folder: Path
     table: PredictionTable | None
-    metrics: Document | None
-    certificate: Document | None
-    audit: Document | None
-    plan: Document | None
+    metrics: Metrics
+    certificate: Certificate | None
+    audit: Audit | None
+    plan: Mapping[str, Any] | None
     training: Rows
     manifest: Rows
     mistakes: tuple[Mistake, ...]
 
     @property
-    def part_name(self) -> str:
-        """The part to judge by: "test", or "val" where no test image was predicted."""
-        metrics = self.metrics or {}
-        return "test" if metrics.get("test") or not metrics.get("val") else "val"
+    def part_name(self) -> Literal["test", "val"]:
+        """The split to judge by: "test", or "val" where no test image was predicted."""
+        return self.metrics.judged
 
     @property
-    def part(self) -> Document:
-        """That part of metrics.json; empty where there is none."""
-        return (self.metrics or {}).get(self.part_name) or {}
+    def part(self) -> SplitMetrics | None:
+        """The figures of that split; None where there are none."""
+        return self.metrics.val if self.part_name == "val" else self.metrics.test
 
     @cached_property
-    def leak(self) -> Leak:
+    def leak(self) -> LeakState:
         """Whether the split leaks, by certificate and manifest."""
-        return leak_of(self.certificate, self.manifest, self.hashes.get("manifest.csv"))
+        return leak_state(self.certificate, self.manifest, self.hashes.get("manifest.csv"))
 
     @cached_property
     def hashes(self) -> dict[str, str]:
@@ -92,10 +117,10 @@ def load_run(folder: Path) -> RunFiles:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError("is no folder", where=folder, hint="Give the folder of a run (--out).")
+        raise DataError("is not a folder", where=folder, hint="Give the folder of a run (--out).")
     if not any((folder / name).is_file() for name in ("predictions.csv", "metrics.json")):
         raise DataError(
-            "holds neither predictions.csv nor metrics.json",
+            "has neither predictions.csv nor metrics.json",
             where=folder,
             hint="Run `overread train` or `overread evaluate` first.",
         )
@@ -104,14 +129,21 @@ def load_run(folder: Path) -> RunFiles:
     return RunFiles(
         folder,
         table,
-        _read(folder / "metrics.json", read_metrics),
-        _read(folder / "certificate.json", read_document),
-        _read(folder / "audit.json", read_document),
-        _read(folder / "plan.json", read_document),
+        _read(folder / Metrics.FILE, lambda path: Metrics.read(path.parent)) or Metrics(),
+        _read(folder / Certificate.FILE, lambda path: Certificate.read(path.parent)),
+        _read(folder / Audit.FILE, lambda path: Audit.read(path.parent)),
+        _read(folder / PlanFields.FILE, _read_plan),
         tuple(_read(folder / "training.csv", lambda path: read_csv(path)[1]) or ()),
         tuple(_read(folder / "manifest.csv", read_manifest_rows) or ()),
         _mistakes(folder),
     )
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    """plan.json as it stands, once the fields that a page relies on are checked."""
+    document = read_json(path, hint=PlanFields.HINT)
+    PlanFields.parse(document, where=path)
+    return document
 
 
 def _read(path: Path, read: Callable[[Path], Any]) -> Any:
@@ -129,7 +161,7 @@ def _mistakes(folder: Path) -> tuple[Mistake, ...]:
         return tuple(_mistake(folder, found.parent, row) for row in rows)
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"is no list of mistakes ({type(error).__name__}: {error})",
+            f"is not a valid list of mistakes ({type(error).__name__}: {error})",
             where=found,
             hint="Delete it, or make it again with `overread train`.",
         ) from error

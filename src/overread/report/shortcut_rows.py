@@ -1,43 +1,49 @@
-"""What the report shows of a model's trials: shortcuts, where it looks, operating points."""
+"""What the report shows of shortcut tests, heat-map overlap and operating points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from overread.documents.metrics import (
+    HeatmapOverlap,
+    Metrics,
+    OperatingPointMetrics,
+    ShortcutTests,
+)
 from overread.evaluation.shortcut_tests import wording
 from overread.pages.numbers import decimal
 from overread.pages.render import data_uri
 from overread.pages.texts import Said, say
-from overread.report.run_files import Document, RunFiles
+from overread.report.run_files import RunFiles
+from overread.report.view import (
+    OverlapRow,
+    PointRow,
+    PointsView,
+    ShortcutTestsView,
+    TestRow,
+)
 
-PICTURES = "figures/shortcuts"
+PICTURES = "figures/shortcut_tests"
 BOX = {"fail": "bad", "warn": "warn", "pass": "good", "unknown": ""}
 TONE = {"fail": "bad-text", "warn": "warn-text", "pass": "good-text"}
 
 
-def tried(files: RunFiles) -> dict[str, Any] | None:
-    """The shortcut battery: its verdict in words, how its box looks, and its rows with pictures."""
-    found = (files.metrics or {}).get("shortcuts")
-    if not found:
+def shortcut_tests(files: RunFiles) -> ShortcutTestsView | None:
+    """The shortcut tests: their verdict in words, how its box looks, and rows with pictures."""
+    found = files.metrics.shortcut_tests
+    if found is None:
         return None
-    rows = [
-        {
-            **row,
-            "name": say(f"tried.{row['intervention']}.name"),
-            "left": say(f"tried.{row['intervention']}.left"),
-            "picture": picture(files, row["intervention"]),
-            "tone": TONE.get(row["verdict"], ""),
-        }
-        for row in found["rows"]
-    ]
-    return {
-        **found,
-        "said": verdict_words(found),
-        "box": BOX[found["verdict"]],
-        "rows": rows,
-        "untouched": picture(files, "untouched"),
-    }
+    rows = (
+        TestRow(
+            name=say(f"shortcut_tests.{test.intervention}.name"),
+            left=say(f"shortcut_tests.{test.intervention}.left"),
+            picture=picture(files, test.intervention),
+            tone=TONE.get(test.verdict, ""),
+            test=test,
+        )
+        for test in found.rows
+    )
+    return ShortcutTestsView(
+        verdict_words(found), BOX[found.verdict], found.n, found.of, tuple(rows)
+    )
 
 
 def picture(files: RunFiles, name: str) -> str:
@@ -46,51 +52,50 @@ def picture(files: RunFiles, name: str) -> str:
     return data_uri(path.read_bytes()) if path.is_file() else ""
 
 
-def verdict_words(found: Mapping[str, Any]) -> Said:
-    """The battery's verdict in one sentence."""
-    verdict = str(found["verdict"])
-    row = next((r for r in found["rows"] if r["intervention"] == found.get("accused")), None)
-    if row is None:
-        key, counts = wording(verdict, found["rows"])
-        return say(f"tried.verdict.{key}", **counts)
-    accused = row["change"] if row["kind"] == "coder" else row["strongest"]["auroc"]
-    low, high = accused["ci95"]
+def verdict_words(found: ShortcutTests) -> Said:
+    """The verdict of the shortcut tests in one sentence."""
+    row = next((r for r in found.rows if r.intervention == found.accused), None)
+    if row is None or row.strongest is None:
+        key, counts = wording(found.verdict, found.rows)
+        return say(f"shortcut_tests.verdict.{key}", **counts)
+    accused = row.change if row.kind == "coder" else row.strongest.auroc
     return say(
-        f"tried.verdict.{'coder' if row['kind'] == 'coder' else verdict}",
-        row=say(f"tried.{row['intervention']}.name"),
-        label=row["strongest"]["class"],
-        value=decimal(accused["value"], 2),
-        low=decimal(low, 2),
-        high=decimal(high, 2),
+        f"shortcut_tests.verdict.{'coder' if row.kind == 'coder' else found.verdict}",
+        row=say(f"shortcut_tests.{row.intervention}.name"),
+        label=row.strongest.label,
+        value=decimal(accused.value or 0.0, 2),
+        low=decimal(accused.low or 0.0, 2),
+        high=decimal(accused.high or 0.0, 2),
     )
 
 
-def warning(metrics: Document | None) -> Said | None:
+def warning(metrics: Metrics) -> Said | None:
     """The verdict again for the top of the report, where it is a bad one."""
-    found = (metrics or {}).get("shortcuts") or {}
-    return verdict_words(found) if found.get("verdict") in ("warn", "fail") else None
+    found = metrics.shortcut_tests
+    return verdict_words(found) if found and found.verdict in ("warn", "fail") else None
 
 
-def evidence(metrics: Document | None) -> list[dict[str, Any]]:
+def overlap_rows(found: HeatmapOverlap | None) -> tuple[OverlapRow, ...]:
     """Evidence inside the mask: all images, then each true class."""
-    found = (metrics or {}).get("heatmaps")
-    if not found:
-        return []
-    classes = [{**row, "name": name} for name, row in found["per_class"].items()]
-    return [{**found, "name": say("report.table.total")}, *classes]
+    if found is None:
+        return ()
+    classes = (OverlapRow(name, row) for name, row in found.per_class.items())
+    return (OverlapRow(say("report.table.total"), found), *classes)
 
 
-def points(metrics: Document | None, *, named: bool) -> list[dict[str, Any]]:
-    """Operating points with their figures: those that name a class, or those that answer."""
-    rows = (metrics or {}).get("operating_points") or ()
-    return [{**row, "said": _rule(row)} for row in rows if bool(row["class"]) == named]
+def points_view(metrics: Metrics) -> PointsView | None:
+    """Operating points with their figures, where the run has a validation split that chose some."""
+    rows = [PointRow(_rule(point), point) for point in metrics.operating_points]
+    if not rows:
+        return None
+    return PointsView(
+        n=(metrics.val.n if metrics.val else None) or 0,
+        answer=tuple(row for row in rows if not row.point.label),
+        named=tuple(row for row in rows if row.point.label),
+        sets=metrics.sets,
+    )
 
 
-def _rule(row: Mapping[str, Any]) -> Said:
-    wanted = f"{100 * row['wanted']:g}%"
-    return say(f"points.{row['rule']}", wanted=wanted, name=row["class"] or "")
-
-
-def sets(metrics: Document | None) -> dict[str, Any] | None:
-    """Conformal sets: the promise, the share with one member, and each class's coverage."""
-    return (metrics or {}).get("sets") or None
+def _rule(point: OperatingPointMetrics) -> Said:
+    wanted = f"{100 * point.wanted:g}%"
+    return say(f"points.{point.rule}", wanted=wanted, name=point.label or "")

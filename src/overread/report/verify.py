@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from overread.documents.certificate import Certificate
+from overread.documents.manifest_rows import read_manifest_rows
+from overread.documents.metrics import Metrics
 from overread.documents.predictions import read_predictions
-from overread.documents.run_documents import read_document, read_manifest_rows, read_metrics
 from overread.errors import DataError, OverreadError
 from overread.evaluation.recompute import recompute
-from overread.files import sha256_file
+from overread.files import read_json, sha256_file
 from overread.report.verify_pages import PAGES, Unproven
 
 UNKNOWN = "the model's own figures are not stored. Run `overread evaluate` again."
@@ -20,7 +22,7 @@ SHOWN = 3  # differences named in a message
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckOutcome:
     """One thing looked at. `passed` is None where the run has no such file (`absent`), and where
     nothing in the run can prove or disprove it.
     """
@@ -31,14 +33,14 @@ class Check:
     absent: bool = False
 
 
-def verify_run(run: Path) -> list[Check]:
+def verify_run(run: Path) -> list[CheckOutcome]:
     """Check metrics.json, manifest, certificate, report, cards and figures of RUN.
 
     Raises DataError only where RUN holds no predictions at all.
     """
     if not (run / "predictions.csv").is_file():
         raise DataError(
-            "holds no predictions.csv", where=run, hint="Give the folder of a finished run."
+            "has no predictions.csv", where=run, hint="Give the folder of a finished run."
         )
     checks = (
         ("metrics.json", check_metrics),
@@ -49,21 +51,22 @@ def verify_run(run: Path) -> list[Check]:
     return [attempt(name, run / name, partial(check, run)) for name, check in checks]
 
 
-def attempt(name: str, path: Path, check: Callable[[], str]) -> Check:
+def attempt(name: str, path: Path, check: Callable[[], str]) -> CheckOutcome:
     """Run one check: its sentence if it passes, the reason if it fails; or there is no file."""
     if not path.exists():
-        return Check(name, None, "not in this run", absent=True)
+        return CheckOutcome(name, None, "not in this run", absent=True)
     try:
-        return Check(name, True, check())
+        return CheckOutcome(name, True, check())
     except Unproven as reason:
-        return Check(name, None, str(reason))
+        return CheckOutcome(name, None, str(reason))
     except OverreadError as error:
-        return Check(name, False, str(error))
+        return CheckOutcome(name, False, str(error))
 
 
 def check_metrics(run: Path) -> str:
     """Every number of metrics.json again, from predictions.csv."""
-    stored, fresh = read_metrics(run / "metrics.json"), recompute(run, as_stored=True)
+    Metrics.read(run)  # names a field of another kind
+    stored, fresh = read_json(run / Metrics.FILE), recompute(run, as_stored=True).to_dict()
     wrong = list(differences(stored, fresh))
     if wrong:
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
@@ -102,7 +105,7 @@ def _leaves(document: Any) -> Iterator[Any]:
 
 
 def check_predictions(run: Path) -> str:
-    """Each predicted image lies in the part, the group and the class that the manifest gives it."""
+    """Each predicted image lies in the split, group and class that the manifest gives it."""
     table = read_predictions(run / "predictions.csv")
     if not (run / "manifest.csv").is_file():
         return f"{len(table)} rows, well formed (no manifest.csv to hold them against)"
@@ -118,28 +121,28 @@ def check_predictions(run: Path) -> str:
                     f"'{path}' has {name} '{values[i]}', in manifest.csv '{row[name]}'",
                     where=run / "predictions.csv",
                 )
-    return f"{len(table)} images, each in the part, group and class that manifest.csv gives"
+    return f"{len(table)} images, each in the split, group and class that manifest.csv gives"
 
 
 def check_certificate(run: Path) -> str:
     """The manifest is the one that the certificate was made for, and no group crosses."""
-    certificate = read_document(run / "certificate.json")
+    certificate = Certificate.read(run)
     rows = read_manifest_rows(run / "manifest.csv")
-    signed, found = certificate.get("manifest_sha256"), sha256_file(run / "manifest.csv")
+    signed, found = certificate.manifest_sha256, sha256_file(run / "manifest.csv")
     if signed != found:
         raise DataError(
             f"was made for a manifest.csv with sha256 {str(signed)[:12]}, this one has "
             f"{found[:12]}",
             where=run / "certificate.json",
         )
-    parts: dict[str, set[str]] = {}
+    splits: dict[str, set[str]] = {}
     for row in rows:
         if row.get("group") and row.get("split"):
-            parts.setdefault(row["group"], set()).add(row["split"])
-    crossing = sum(len(found) > 1 for found in parts.values())
-    if crossing != certificate.get("crossing_groups"):
+            splits.setdefault(row["group"], set()).add(row["split"])
+    crossing = sum(len(found) > 1 for found in splits.values())
+    if crossing != certificate.crossing_groups:
         raise DataError(
-            f"says {certificate.get('crossing_groups')} groups cross, manifest.csv has {crossing}",
+            f"says {certificate.crossing_groups} groups cross, manifest.csv has {crossing}",
             where=run / "certificate.json",
         )
-    return f"manifest.csv is the one certified; {crossing} of {len(parts)} groups cross"
+    return f"manifest.csv is the one certified; {crossing} of {len(splits)} groups cross"

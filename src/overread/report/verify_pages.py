@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from overread.documents.metrics import Metrics
 from overread.errors import DataError
 from overread.evaluation.recompute import recompute
 from overread.files import read_text, sha256_file
-from overread.pages.page_record import program, written
+from overread.pages.page_record import program, read_page_record
 from overread.pages.texts import load_texts
 from overread.report.card import CARDS, card_text, with_author
 from overread.report.page import PACKAGE, render_figures, render_report
@@ -34,7 +34,7 @@ def compare(run: Path, name: str, printed: str, right: str, *, hint: str = AGAIN
     found = first_difference(printed, right)
     if found is None:
         return
-    noted = written(run).get(name)
+    noted = read_page_record(run).get(name)
     # A card may be another version's and have lines of its author's since: its hash tells nothing.
     edited = name not in CARDS.values() and unchanged(run, name) is False
     if edited or (noted and noted.by == program()):
@@ -52,7 +52,7 @@ def compare(run: Path, name: str, printed: str, right: str, *, hint: str = AGAIN
 
 def unchanged(run: Path, name: str) -> bool | None:
     """Whether RUN/name has the SHA-256 recorded when it was written; None without a record."""
-    noted = written(run).get(name)
+    noted = read_page_record(run).get(name)
     return None if noted is None else noted.sha256 == sha256_file(run / name)
 
 
@@ -67,9 +67,9 @@ def check_report(run: Path) -> str:
 def _true_files(run: Path) -> RunFiles:
     """What the run left, with the figures that its predictions give in place of those stored."""
     files = load_run(run)
-    if files.metrics is None:
+    if not (run / Metrics.FILE).is_file():
         return files
-    return replace(files, metrics=json.loads(json.dumps(recompute(run, as_stored=True))))
+    return replace(files, metrics=recompute(run, as_stored=True))
 
 
 def _titled(run: Path, title: str | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from overread import __version__
-from overread.bundle.format import NOTICE
+from overread.documents.bundle import NOTICE
 from overread.errors import OverreadError
 from overread.predict.predictor import Predictor
 from overread.serve.case_log.database import database_url
@@ -24,10 +23,10 @@ from overread.serve.http.api import api
 from overread.serve.http.case_api import case_api
 from overread.serve.http.guard import Guard
 from overread.serve.http.keeping import keeper_of
+from overread.serve.http.openapi import completed
 from overread.serve.http.problems import handle
 from overread.serve.http.record import Record
 from overread.serve.http.registry import Registry
-from overread.serve.http.schemas import ProblemDetails
 from overread.serve.http.telemetry import Telemetry
 from overread.serve.pages.routes import page_router
 from overread.serve.settings import ServeSettings
@@ -40,13 +39,7 @@ class Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """The document served at /openapi.json: with problem details, and this server's limit."""
-        document = deepcopy(super().openapi())  # parts of it belong to all applications
-        problem = ProblemDetails.model_json_schema()
-        document["components"]["schemas"][ProblemDetails.__name__] = problem
-        body = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]
-        form = body["multipart/form-data"]["schema"]
-        form["properties"]["images"]["maxItems"] = self.state.settings.max_images
-        return document
+        return completed(super().openapi(), max_images=self.state.settings.max_images)
 
 
 def create_app(models: Sequence[Path | Predictor], settings: ServeSettings = DEFAULTS) -> FastAPI:

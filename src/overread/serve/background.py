@@ -20,14 +20,14 @@ START_S = 60.0
 
 
 @dataclass(frozen=True)
-class Page:
+class RunningPage:
     """Where a page answers, and the process that does."""
 
     address: str
     pid: int
 
 
-def start_page(model: Path, folder: Path, *, minutes: float) -> Page:
+def start_page(model: Path, folder: Path, *, minutes: float) -> RunningPage:
     """The page for `model`, in a process of its own that ends after `minutes`.
 
     Its case log, messages and address are kept in `folder`; one that is still running is found
@@ -48,20 +48,20 @@ def start_page(model: Path, folder: Path, *, minutes: float) -> Page:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    page = Page(_address(process, log), process.pid)
+    page = RunningPage(_address(process, log), process.pid)
     process.returncode = 0  # it outlives us: nobody waits for it
     write_json(folder / PAGE_FILE, {"address": page.address, "pid": page.pid})
     return page
 
 
-def find_page(folder: Path) -> Page | None:
+def find_page(folder: Path) -> RunningPage | None:
     """The page that was started from `folder`, if it still answers."""
     # Whatever the file says, and whoever listens there by now.
     with contextlib.suppress(
         OverreadError, KeyError, TypeError, ValueError, OSError, http.client.HTTPException
     ):
         found = read_json(folder / PAGE_FILE)
-        page = Page(str(found["address"]), int(found["pid"]))
+        page = RunningPage(str(found["address"]), int(found["pid"]))
         with urllib.request.urlopen(page.address + "readyz", timeout=5):  # noqa: S310 - our own
             return page
     return None

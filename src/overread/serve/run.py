@@ -155,7 +155,7 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Problem(400, "no-http", "the request is no valid HTTP", hint="Use HTTP/1.1."))
+        self._refuse(Problem(400, "no-http", "the request is not valid HTTP", hint="Use HTTP/1.1."))
 
     def _wait_for_head(self) -> None:
         self._head = self.loop.call_later(HEAD_S, self.transport.abort)

@@ -6,13 +6,13 @@ Neither leaves its range, and neither shrinks to nothing on a small sample witho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from overread.stats.intervals import LEVEL, UNDEFINED, Estimate
+from overread.stats.estimate import UNDEFINED, Estimate
+from overread.stats.intervals import LEVEL
 
 Floats = NDArray[np.float64]
 
@@ -63,19 +63,13 @@ def excludes_zero(estimate: Estimate) -> bool:
     )
 
 
-def drop(internal: Mapping[str, Any], external: Mapping[str, Any]) -> dict[str, Any]:
-    """External minus internal figures of two parts of metrics.json, by name, with intervals.
+def drop(internal: Mapping[str, Estimate], external: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """External minus internal figures of two sets of images, by name, with intervals.
 
-    For a test on other patients: the two sets of images are taken to be independent.
+    For a test on other patients: the two sets are taken to be independent.
     """
-    names = [n for n, v in external.items() if isinstance(v, Mapping) and "ci95" in v]
     return {
-        name: difference(_estimate(external[name]), _estimate(internal[name])).to_dict()
-        for name in names
-        if isinstance(internal.get(name), Mapping)
+        name: difference(found, internal[name]).rounded()
+        for name, found in external.items()
+        if name in internal
     }
-
-
-def _estimate(document: Mapping[str, Any]) -> Estimate:
-    low, high = document["ci95"] or (None, None)
-    return Estimate(document["value"], low, high)

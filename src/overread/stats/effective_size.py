@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.stats.intervals import UNDEFINED, Estimate, bounded, design_effect
+from overread.stats.estimate import UNDEFINED, Estimate
+from overread.stats.intervals import bounded, design_effect
 from overread.stats.resample import Groups
 
 Floats = NDArray[np.float64]
@@ -19,7 +20,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Limits:
+class EffectiveSizes:
     """The cases of one sample, images of one group discounted by the design effect."""
 
     n: float  # for a share of all images
@@ -29,7 +30,7 @@ class Limits:
     groups: int
 
     @classmethod
-    def of(cls, truth: Bools, right: Bools, groups: Groups) -> Limits:
+    def of(cls, truth: Bools, right: Bools, groups: Groups) -> EffectiveSizes:
         """From (n, K) truth, (n,) rightness of the whole answer, and the groups."""
         effect, images = 1.0, groups.sum(np.ones(len(truth)))
         if not groups.single:

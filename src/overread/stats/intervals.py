@@ -9,48 +9,16 @@ alone would be too sure: it cannot draw an error that was never seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+
+from overread.stats.estimate import UNDEFINED, Estimate
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
 Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 PRIOR = 0.25  # groups of each kind added before judging how alike the images of a group are
-DIGITS = 10  # kept in files: beyond them machines differ in the order of a sum
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval; all None where the statistic is undefined (0/0).
-
-    `n` is the number of images it rests on, where that is not the whole part.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        document: dict[str, Any] = {
-            "value": tidy(self.value),
-            "ci95": [tidy(self.low), tidy(self.high)],
-        }
-        return document if self.n is None else {**document, "n": self.n}
-
-
-UNDEFINED = Estimate(None, None, None)
-
-
-def tidy(number: float | None) -> float | None:
-    """A number as it is kept in files: rounded; None where it is not finite."""
-    if number is None or not np.isfinite(number):
-        return None
-    return round(float(number), DIGITS) + 0.0
 
 
 def score_interval(value: float, n: float, *, quantile: float = Z) -> tuple[float, float]:

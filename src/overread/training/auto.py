@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from overread.documents.plan import Arithmetic, Fingerprint
 from overread.networks.classifier import build_classifier
-from overread.networks.precision import Name, autocast
+from overread.networks.precision import autocast
 from overread.recipe.load import with_overrides
 from overread.recipe.schema import Recipe
 from overread.training.losses import make_loss
@@ -36,18 +37,20 @@ class Choice:
 
 def plan_auto(
     recipe: Recipe,
-    facts: Mapping[str, Any],
+    facts: Fingerprint,
     *,
     device: str,
-    precision: Name,
+    precision: Arithmetic,
     from_scratch: bool,
-    minutes: float,
+    minutes: float | None = None,
     fixed: Collection[str] = (),
 ) -> Choice:
     """Fit the settled `recipe` to the data set's `facts` and to this machine.
 
-    What was asked for by name, in `fixed` (dotted paths), stays as it is.
+    `minutes` is the time that training may take, MINUTES if not given. What was asked for by
+    name, in `fixed` (dotted paths), stays as it is.
     """
+    minutes = MINUTES if minutes is None else minutes
     chosen, reasons = recipe, []
     for changes, reason in _choices(facts, from_scratch=from_scratch):
         free = {path: value for path, value in changes.items() if not _asked(path, fixed)}
@@ -56,8 +59,8 @@ def plan_auto(
         chosen = with_overrides(chosen, free)
     if fixed:
         reasons.append(f"As asked for: {', '.join(sorted(fixed))}.")
-    seconds = step_seconds(chosen, facts["classes"], device=device, precision=precision)
-    epochs = affordable_epochs(chosen, facts["images"], seconds, minutes)
+    seconds = step_seconds(chosen, facts.classes, device=device, precision=precision)
+    epochs = affordable_epochs(chosen, facts.images, seconds, minutes)
     if from_scratch:
         epochs = max(epochs, _FEWEST_EPOCHS)  # no head is fitted first: without any, no model
     reasons.append(
@@ -67,11 +70,9 @@ def plan_auto(
     return Choice(chosen, epochs, round(seconds, 4), reasons)
 
 
-def _choices(
-    facts: Mapping[str, Any], *, from_scratch: bool
-) -> Iterator[tuple[dict[str, Any], str]]:
+def _choices(facts: Fingerprint, *, from_scratch: bool) -> Iterator[tuple[dict[str, Any], str]]:
     """Settings with the reason for them."""
-    high = facts["shorter_side"][1]
+    high = facts.shorter_side[1]
     side = input_side(high, from_scratch=from_scratch)
     size = {"input.height": side, "input.width": side}
     yield size, f"Input of {side} x {side}: half of the images are {high} high."
@@ -82,7 +83,7 @@ def _choices(
         yield head | rates, "No pretrained weights: the whole network learns at one rate."
     else:
         yield head, "Pretrained: the head is fitted first, then all of it fine-tuned gently."
-    if facts["colour"] > COLOURFUL:
+    if facts.colour > COLOURFUL:
         flip = {"augment.vertical_flip": True}
         yield flip, "Colour photographs: a mirrored or turned one is as likely."
 
@@ -104,7 +105,7 @@ def affordable_epochs(recipe: Recipe, images: int, step: float, minutes: float) 
     return min(recipe.epochs, fitting) if fitting >= _FEWEST_EPOCHS else 0
 
 
-def step_seconds(recipe: Recipe, classes: int, *, device: str, precision: Name) -> float:
+def step_seconds(recipe: Recipe, classes: int, *, device: str, precision: Arithmetic) -> float:
     """Median seconds of a training step on one batch of noise."""
     model = build_classifier(recipe, max(classes, 2), from_scratch=True)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -21,7 +21,7 @@ from overread.training.cache import CachedImages, cache_images
 
 
 @dataclass(frozen=True)
-class Part:
+class LoadedSplit:
     """One part of the data. `targets`: (n,) int64 class numbers, or (n, K) int64 0/1 labels.
 
     `maps` (n, ...) float32, where there are any, are what the network's fixed part made of the
@@ -48,12 +48,12 @@ class Part:
         """The targets at `rows`."""
         return torch.from_numpy(self.targets[rows]).to(device)
 
-    def with_maps(self, maps: NDArray[np.float32] | None) -> Part:
+    def with_maps(self, maps: NDArray[np.float32] | None) -> LoadedSplit:
         """The same part, seen through the fixed part of the network."""
         return replace(self, maps=maps)
 
 
-def load_part(
+def load_split(
     manifest: Manifest,
     split: str,
     classes: Sequence[str],
@@ -62,7 +62,7 @@ def load_part(
     *,
     multilabel: bool,
     threads: int = 2,
-) -> Part:
+) -> LoadedSplit:
     """The images of `split` ("train", "val" or "test"), decoded once into `cache`.
 
     Raises:
@@ -77,7 +77,7 @@ def load_part(
         )
     title = f"Reading {split} images"
     images = cache_images(manifest.root, records, spec, cache, title=title, threads=threads)
-    return Part(images, targets_of(images.records, classes, multilabel=multilabel))
+    return LoadedSplit(images, targets_of(images.records, classes, multilabel=multilabel))
 
 
 def targets_of(

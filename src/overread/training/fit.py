@@ -11,42 +11,55 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from overread.documents.manifest import Manifest
-from overread.errors import ConfigError, DataError, OverreadError
+from overread.documents.plan import Plan
+from overread.errors import DataError, OverreadError
 from overread.networks.classifier import Classifier, build_classifier
-from overread.networks.precision import FABRIC
+from overread.training import begin
 from overread.training import checkpoint as files
 from overread.training.checkpoint import load_checkpoint, save_checkpoint
-from overread.training.data import Part, load_part
-from overread.training.display import open_display
-from overread.training.frozen import Tail
-from overread.training.linear_probe import fit_head
+from overread.training.differences import refuse_differences
+from overread.training.display import Display, open_display
 from overread.training.loop import Job, Position, epoch_row, train_epoch
-from overread.training.losses import make_loss
-from overread.training.memory import keep_freed_memory
 from overread.training.module import Learner
-from overread.training.plan import Plan, read_plan, refuse_differences
 from overread.training.prepare import keep_maps
 from overread.training.record import TensorBoard, write_history
 from overread.training.result import FitResult, read_result, result_of, write_result
 from overread.training.rules import best_row, stops_early
-from overread.training.sampling import sampling_weights
-
-if TYPE_CHECKING:
-    from lightning.fabric import Fabric
 
 SAVE_EVERY_S = 30.0
+
+
+@dataclass
+class Training:
+    """A training under way: what its steps share, how far it has come, the best not yet saved."""
+
+    plan: Plan
+    run: Path
+    learner: Learner
+    job: Job
+    position: Position
+    display: Display
+    board: TensorBoard
+    best: dict[str, Any] | None = None
+    saved: float = field(default_factory=time.monotonic)
+
+    @property
+    def folder(self) -> Path:
+        """Where the checkpoints lie."""
+        return self.run / files.FOLDER
 
 
 def fit(
     plan: Plan, manifest: Manifest, run: Path, *, resume: bool = False, show: bool = True
 ) -> FitResult:
-    """Train as planned on the parts "train" and "val"; the test part is never read.
+    """Train as planned on the splits "train" and "val"; the test split is never read.
 
     Leaves RUN/training.csv, RUN/tensorboard and RUN/checkpoints (`last.ckpt`, `best.ckpt`). With
     `resume` a run that was broken off goes on and ends with the same weights as if it had not
@@ -61,8 +74,22 @@ def fit(
     if (folder / files.FINISHED).is_file():
         return read_result(folder, plan)
     with _quiet():
-        training = _Training(plan, manifest, run, resume=resume, show=show)
-        return training.run_all()
+        content = _stored(plan, run) if resume else None
+        fabric = begin.open_fabric(plan)
+        train, val = (begin.load_images(plan, manifest, run, s) for s in ("train", "val"))
+        unreadable = train.images.unreadable + val.images.unreadable
+        model = begin.begin_network(plan, train, run, fabric.device, content)
+        train, val, tail = keep_maps(model, train, val, plan, run / begin.CACHE)
+        learner = begin.open_learner(plan, model, tail, fabric, content)
+        job = begin.make_job(plan, train, val)
+        position = Position(**content["position"]) if content else Position()
+        with _shown(plan, run, job, position, show=show) as (display, board):
+            training = Training(plan, run, learner, job, position, display, board)
+            _train_epochs(training)
+        _save(training)
+        result = result_of(plan, folder, training.position.history, unreadable)
+        write_result(folder, result, plan)
+        return result
 
 
 def check_free(run: Path, *, resume: bool) -> None:
@@ -86,7 +113,7 @@ def check_free(run: Path, *, resume: bool) -> None:
 
 def load_best(run: Path) -> Classifier:
     """The network of a finished training with its best weights, on the CPU, in evaluation mode."""
-    plan = read_plan(run)
+    plan = Plan.read(run)
     model = build_classifier(
         plan.recipe, len(plan.classes), multilabel=plan.multilabel, from_scratch=True
     )
@@ -94,174 +121,86 @@ def load_best(run: Path) -> Classifier:
     return model.eval()
 
 
-def open_fabric(plan: Plan) -> Fabric:
-    """Fabric for the plan's device and precision. Raises ConfigError when the device is missing."""
-    from lightning.fabric import Fabric
-
-    torch.set_num_threads(plan.threads)
-    if plan.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("the plan needs a GPU, and there is none", hint="Use the same machine.")
-    if plan.device == "cpu":
-        keep_freed_memory()
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    return Fabric(accelerator=plan.device, devices=1, precision=FABRIC[plan.precision])
+def _stored(plan: Plan, run: Path) -> dict[str, Any] | None:
+    """What the run to resume left in its last checkpoint; None if it came to none."""
+    stored = run / files.FOLDER / files.LAST
+    if not stored.is_file():
+        return None
+    content = load_checkpoint(stored)
+    refuse_differences(content["plan"], plan.settled(), run)
+    return content
 
 
-class _Training:
-    """One call of `fit`: the objects that its stages share."""
+@contextmanager
+def _shown(
+    plan: Plan, run: Path, job: Job, at: Position, *, show: bool
+) -> Iterator[tuple[Display, TensorBoard]]:
+    each = len(job.bounds)
+    display = open_display(
+        each * plan.epochs,
+        each * (at.epoch - 1) + at.step,
+        plan.epochs,
+        plan.recipe.monitor.metric,
+        show=show,
+    )
+    board = TensorBoard(run, at.epoch)
+    try:
+        yield display, board
+    finally:
+        display.close()
+        board.close()
 
-    def __init__(
-        self, plan: Plan, manifest: Manifest, run: Path, *, resume: bool, show: bool
-    ) -> None:
-        self.plan, self.run, self.show = plan, run, show
-        self.folder = run / files.FOLDER
-        stored = self.folder / files.LAST
-        content = load_checkpoint(stored) if resume and stored.is_file() else None
-        if content is not None:
-            refuse_differences(content["plan"], plan.to_dict(), run)
-        fabric = open_fabric(plan)
-        train, val = (self._part(manifest, split) for split in ("train", "val"))
-        self.unreadable = train.images.unreadable + val.images.unreadable
-        model = self._model(fabric.device, fresh=content is None)
-        self.position = Position(**content["position"]) if content else Position()
-        if content is not None:  # before its frozen part is run over the images
-            model.load_state_dict(content["learner"]["model"])
-        elif self._fits_head:
-            fit_head(model, train, plan, run)
-        train, val, tail = keep_maps(model, train, val, plan, run / "cache")
-        self.learner = self._learner(model, tail, fabric)
-        if content is not None:
-            self.learner.restore(content["learner"])
-        self.job = self._job(train, val)
-        self.best: dict[str, Any] | None = None
-        self.saved = time.monotonic()
 
-    @property
-    def _fits_head(self) -> bool:
-        """Whether the head is fitted on pretrained features before the first epoch."""
-        return self.plan.recipe.head_epochs > 0 and not self.plan.from_scratch
+def _train_epochs(training: Training) -> None:
+    """The epochs that are left, after what the fitted head alone reaches: a candidate like any."""
+    plan, recipe = training.plan, training.plan.recipe
+    if begin.fits_head_first(plan) and not training.position.history:
+        _note(training, epoch_row(training.learner, training.job, Position(epoch=0)))
+        _save(training)
+    while training.position.epoch <= plan.epochs:
+        if stops_early(training.position.history, recipe.early_stopping, recipe.monitor):
+            break
+        _train_one_epoch(training)
 
-    def _part(self, manifest: Manifest, split: str) -> Part:
-        plan = self.plan
-        return load_part(
-            manifest,
-            split,
-            plan.classes,
-            plan.train_preprocess if split == "train" else plan.preprocess,
-            self.run / "cache",
-            multilabel=plan.multilabel,
-            threads=plan.threads,
-        )
 
-    def _model(self, device: torch.device, *, fresh: bool) -> Classifier:
-        plan = self.plan
-        torch.manual_seed(plan.seed)
-        model = build_classifier(
-            plan.recipe,
-            len(plan.classes),
-            multilabel=plan.multilabel,
-            weights=Path(plan.weights) if plan.weights and fresh else None,
-            from_scratch=plan.from_scratch or not fresh,
-        )
-        return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+def _train_one_epoch(training: Training) -> None:
+    at, job = training.position, training.job
+    before = len(job.bounds) * (at.epoch - 1)
 
-    def _learner(self, model: Classifier, tail: Tail | None, fabric: Fabric) -> Learner:
-        plan = self.plan
-        weights = plan.class_weights
-        loss = make_loss(
-            multilabel=plan.multilabel,
-            weights=None if weights is None else torch.tensor(weights, device=fabric.device),
-            label_smoothing=plan.recipe.label_smoothing,
-        )
-        return Learner(
-            model,
-            tail,
-            loss,
-            plan.recipe.optimiser,
-            plan.recipe.augment,
-            fabric,
-            keep_statistics=self._fits_head,
-        )
+    def after_step(loss: float) -> None:
+        training.display.step(before + at.step, loss, at.seen / at.seconds)
+        if time.monotonic() - training.saved > SAVE_EVERY_S:
+            _save(training)
 
-    def _job(self, train: Part, val: Part) -> Job:
-        plan, weights = self.plan, None
-        if plan.recipe.imbalance.sampler == "weighted":
-            weights = sampling_weights(train.targets, len(plan.classes))
-        return Job(plan.recipe, plan.seed, plan.epochs, train, val, weights)
+    train_epoch(training.learner, job, at, after_step=after_step)
+    _note(training, epoch_row(training.learner, job, at))
+    training.position = Position(epoch=at.epoch + 1, history=at.history)
 
-    def run_all(self) -> FitResult:
-        at, epochs = self.position, self.plan.epochs
-        each = len(self.job.bounds)
-        self.display = open_display(
-            each * epochs,
-            each * (at.epoch - 1) + at.step,
-            epochs,
-            self.plan.recipe.monitor.metric,
-            show=self.show,
-        )
-        self.board = TensorBoard(self.run, at.epoch)
-        try:
-            if not at.history:
-                self._epoch_zero()
-            while self.position.epoch <= epochs and not self._stops():
-                self._epoch()
-        finally:
-            self.display.close()
-            self.board.close()
-        return self._finish()
 
-    def _stops(self) -> bool:
-        recipe = self.plan.recipe
-        return stops_early(self.position.history, recipe.early_stopping, recipe.monitor)
+def _note(training: Training, row: dict[str, float]) -> None:
+    """Write an epoch down, and keep its weights if it is the best so far."""
+    history, recipe = training.position.history, training.plan.recipe
+    history.append(row)
+    if best_row(history, recipe.monitor, keep_best=recipe.keep_best) == len(history) - 1:
+        state = training.learner.model.state_dict()
+        training.best = {"model": {k: v.detach().cpu().clone() for k, v in state.items()}}
+    write_history(training.run, history)
+    training.board.add(row)
+    training.display.epoch(row)
 
-    def _epoch_zero(self) -> None:
-        """What the fitted head alone reaches: a candidate like any epoch."""
-        if self._fits_head:
-            start = Position(epoch=0)
-            self._note(epoch_row(self.learner, self.job, start))
-            self._save()
 
-    def _epoch(self) -> None:
-        at, before = self.position, len(self.job.bounds) * (self.position.epoch - 1)
-
-        def after_step(loss: float) -> None:
-            self.display.step(before + at.step, loss, at.seen / at.seconds)
-            if time.monotonic() - self.saved > SAVE_EVERY_S:
-                self._save()
-
-        train_epoch(self.learner, self.job, at, after_step=after_step)
-        self._note(epoch_row(self.learner, self.job, at))
-        self.position = Position(epoch=at.epoch + 1, history=at.history)
-
-    def _note(self, row: dict[str, float]) -> None:
-        history, recipe = self.position.history, self.plan.recipe
-        history.append(row)
-        if best_row(history, recipe.monitor, keep_best=recipe.keep_best) == len(history) - 1:
-            state = self.learner.model.state_dict()
-            self.best = {"model": {k: v.detach().cpu().clone() for k, v in state.items()}}
-        write_history(self.run, history)
-        self.board.add(row)
-        self.display.epoch(row)
-
-    def _save(self) -> None:
-        """Best first: should a kill come between, the older position repeats up to this best."""
-        if self.best is not None:
-            save_checkpoint(self.folder / files.BEST, self.best)
-            self.best = None
-        content = {
-            "plan": self.plan.to_dict(),
-            "position": self.position.state(),
-            "learner": self.learner.state(),
-        }
-        save_checkpoint(self.folder / files.LAST, content)
-        self.saved = time.monotonic()
-
-    def _finish(self) -> FitResult:
-        self._save()
-        result = result_of(self.plan, self.folder, self.position.history, self.unreadable)
-        write_result(self.folder, result, self.plan)
-        return result
+def _save(training: Training) -> None:
+    """Best first: should a kill come between, the older position repeats up to this best."""
+    if training.best is not None:
+        save_checkpoint(training.folder / files.BEST, training.best)
+        training.best = None
+    content = {
+        "plan": training.plan.settled(),
+        "position": training.position.state(),
+        "learner": training.learner.state(),
+    }
+    save_checkpoint(training.folder / files.LAST, content)
+    training.saved = time.monotonic()
 
 
 @contextmanager
@@ -269,7 +208,7 @@ def _quiet() -> Iterator[None]:
     """Keep the libraries' banners and notices from the user; errors still come through."""
     import logging
 
-    names = ("lightning", "lightning.fabric", "lightning_fabric", "torch", "tensorboard")
+    names = ("lightning_fabric", "torch", "tensorboard")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

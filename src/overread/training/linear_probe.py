@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from overread.documents.plan import Plan
 from overread.files import write_json
 from overread.networks.classifier import Classifier
 from overread.training.augment import DRAWS
-from overread.training.data import Part
+from overread.training.data import LoadedSplit
 from overread.training.loop import score
-from overread.training.plan import Plan
 from overread.training.prepare import run_in_batches
 from overread.training.sampling import epoch_draws
 
@@ -51,7 +51,7 @@ def fits_head(model: Classifier) -> bool:
     return kinds == [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear] and not model.one_logit
 
 
-def fit_head(model: Classifier, train: Part, plan: Plan, run: Path) -> HeadFit | None:
+def fit_head(model: Classifier, train: LoadedSplit, plan: Plan, run: Path) -> HeadFit | None:
     """Set the last layer by logistic regression on the features; None when the head is another.
 
     Each training image is seen as it is and in `head_epochs` altered views. Writes
@@ -74,7 +74,7 @@ def fit_head(model: Classifier, train: Part, plan: Plan, run: Path) -> HeadFit |
     return fitted
 
 
-def _features(model: Classifier, train: Part, plan: Plan) -> list[NDArray[np.float32]]:
+def _features(model: Classifier, train: LoadedSplit, plan: Plan) -> list[NDArray[np.float32]]:
     body = nn.Sequential(model.normalise, model.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     views = [run_in_batches(body, train, plan, title="Features of the training images")]
     for view in range(plan.recipe.head_epochs):

@@ -17,7 +17,7 @@ from overread.recipe.schema import Recipe
 from overread.stats.ranking import auroc
 from overread.stats.ratios import defined_mean
 from overread.training.augment import DRAWS
-from overread.training.data import Part
+from overread.training.data import LoadedSplit
 from overread.training.module import Learner
 from overread.training.rules import rate_factor
 from overread.training.sampling import batch_bounds, epoch_draws, epoch_order
@@ -49,8 +49,8 @@ class Job:
     recipe: Recipe
     seed: int
     epochs: int
-    train: Part
-    val: Part
+    train: LoadedSplit
+    val: LoadedSplit
     weights: NDArray[np.float64] | None = None
 
     @property
@@ -123,7 +123,7 @@ def epoch_row(learner: Learner, job: Job, at: Position) -> Row:
     }
 
 
-def validate(learner: Learner, part: Part, batch_size: int) -> Row:
+def validate(learner: Learner, part: LoadedSplit, batch_size: int) -> Row:
     """The figures of `score` on a part, without augmentation or dropout."""
     device = learner.fabric.device
     rows = np.arange(len(part))

@@ -10,21 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from overread.documents.plan import Plan
 from overread.networks.classifier import Classifier
 from overread.networks.inference import to_network
 from overread.networks.precision import autocast
 from overread.progress import track
 from overread.training.augment import augment, centre_crop, changes_images
-from overread.training.data import Part
+from overread.training.data import LoadedSplit
 from overread.training.frozen import Tail, cached_maps, fixed_key, split_frozen
-from overread.training.plan import Plan
 
 Draws = NDArray[np.float32]
 
 
 def keep_maps(
-    model: Classifier, train: Part, val: Part, plan: Plan, cache: Path
-) -> tuple[Part, Part, Tail | None]:
+    model: Classifier, train: LoadedSplit, val: LoadedSplit, plan: Plan, cache: Path
+) -> tuple[LoadedSplit, LoadedSplit, Tail | None]:
     """Both parts with the maps of the network's frozen part, where that gives the same training.
 
     Training images that are changed at random have new maps in every epoch, so theirs are not
@@ -39,7 +39,9 @@ def keep_maps(
     return (seen[1] if len(seen) > 1 else train), seen[0], tail
 
 
-def _kept(fixed: nn.Module, part: Part, plan: Plan, cache: Path) -> NDArray[np.float32] | None:
+def _kept(
+    fixed: nn.Module, part: LoadedSplit, plan: Plan, cache: Path
+) -> NDArray[np.float32] | None:
     name = f"maps-{part.images.key}-{fixed_key(fixed)}-{plan.precision}.npy"
     size = plan.recipe.batch_size
 
@@ -51,7 +53,7 @@ def _kept(fixed: nn.Module, part: Part, plan: Plan, cache: Path) -> NDArray[np.f
 
 def run_over(
     network: Callable[[Tensor], Tensor] | nn.Module,
-    part: Part,
+    part: LoadedSplit,
     plan: Plan,
     rows: NDArray[np.int64],
     draws: Draws | None = None,
@@ -76,7 +78,7 @@ def run_over(
 
 def run_in_batches(
     network: Callable[[Tensor], Tensor] | nn.Module,
-    part: Part,
+    part: LoadedSplit,
     plan: Plan,
     draws: Draws | None = None,
     *,

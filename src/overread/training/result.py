@@ -8,15 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from overread.documents.manifest import Unreadable
+from overread.documents.plan import Plan
 from overread.files import read_json, write_json
 from overread.training.checkpoint import BEST, FINISHED
-from overread.training.plan import Plan, refuse_differences
+from overread.training.differences import refuse_differences
 from overread.training.rules import History, best_row
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What came of a training. `best_metric` is the value of `metric` on the validation part.
+    """What came of a training. `best_metric` is the value of `metric` on the validation split.
 
     `best_epoch` 0 is the pretrained network with a fitted head, before any epoch. `unreadable`
     are images that were left out: (path, reason).
@@ -60,14 +61,14 @@ def result_of(
 
 def write_result(folder: Path, result: FitResult, plan: Plan) -> None:
     """Say in `folder` that the training of this plan is finished."""
-    document = {**asdict(result), "plan": plan.to_dict()}
+    document = {**asdict(result), "plan": plan.settled()}
     write_json(folder / FINISHED, {**document, "best_checkpoint": result.best_checkpoint.name})
 
 
 def read_result(folder: Path, plan: Plan) -> FitResult:
     """The result of the finished training in `folder`; ConfigError if its plan was another."""
     document = read_json(folder / FINISHED)
-    refuse_differences(document.pop("plan"), plan.to_dict(), folder.parent)
+    refuse_differences(document.pop("plan"), plan.settled(), folder.parent)
     document.pop("schema_version")
     document["best_checkpoint"] = folder / document["best_checkpoint"]
     document["unreadable"] = tuple((path, reason) for path, reason in document["unreadable"])

@@ -1,36 +1,35 @@
-"""A smaller form of a model file, taken only if it answers as before (`train.attempts`).
+"""A smaller form of a model file, taken only if it answers as before (`export.attempts`).
 
-Test images are looked at once, when all is settled.
+Test images are used once, when everything else is decided.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from overread.assess.labelled import predict_records, select_split
-from overread.bundle.format import Conversion, Heatmap
 from overread.bundle.read import Bundle, read_bundle
 from overread.bundle.results import results_of
 from overread.bundle.write import write_bundle
 from overread.dataset.split.split import CERTIFICATE_FILE
+from overread.documents.bundle import Heatmap
 from overread.documents.predictions import write_predictions
 from overread.errors import BundleError, DataError
 from overread.evaluation.recompute import recompute
-from overread.evaluation.test_set_uses import count_look, hash_of_test_set
+from overread.evaluation.test_set_uses import count_use, hash_of_test_set
 from overread.export.attempts import Attempt, Precision, smaller_form
+from overread.export.build import heatmap_scale
+from overread.export.conversion import conversion_note, conversion_of
 from overread.export.run_source import RunSource, open_run, run_of
-from overread.files import sha256_bytes, sha256_file, write_json
-from overread.pages.texts import Said, say
+from overread.files import sha256_bytes, sha256_file
 from overread.predict.predictor import load
 from overread.predict.selftest import versions
 from overread.predict.session import Session
 from overread.report.card import with_note, write_cards
-from overread.workflows.finish import heatmap_scale
 
 RUN_FILES = ("plan.json", "audit.json", "manifest.csv", CERTIFICATE_FILE)
 
@@ -89,18 +88,8 @@ def _finish(
     bundle: Bundle, attempt: Attempt, precision: Precision, source: RunSource | None, out: Path
 ) -> None:
     """State how it was made and how it does, and write it."""
-    made, found = attempt.bundle, attempt.agreement
-    conversion = Conversion(
-        precision=precision,
-        source_sha256=bundle.sha256,
-        on="drawn" if source is None else "validation",
-        images=found.images,
-        changed=found.changed,
-        largest=min(found.largest, 1.0),
-        auroc=found.auroc,
-        float_layers=attempt.floats,
-        passed=found.passed,
-    )
+    made = attempt.bundle
+    conversion = conversion_of(bundle, attempt, precision, drawn=source is None)
     changes: dict[str, Any] = {
         "conversion": conversion,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -117,35 +106,16 @@ def _finish(
         changes["results"], cards = _judged(made, source)
     info = made.info.model_copy(update=changes)
     cards = {
-        language: with_note(card, language, _note(conversion, attempt, tested=source is not None))
+        language: with_note(
+            card, language, conversion_note(conversion, attempt, tested=source is not None)
+        )
         for language, card in cards.items()
     }
     write_bundle(out, info, made.onnx, made.golden, cards, ood=made.ood)
 
 
-def _note(conversion: Conversion, attempt: Attempt, *, tested: bool) -> Iterator[Said]:
-    """What the card says of the conversion."""
-    before, after = conversion.auroc or (0.0, 0.0)
-    yield say("card.converted", precision=conversion.precision, sha256=conversion.source_sha256)
-    yield say(
-        f"card.converted_{conversion.on}",
-        images=f"{conversion.images:,}",
-        changed=f"{conversion.changed:.1%}",
-        largest=f"{conversion.largest:.3f}",
-        before=f"{before:.4f}",
-        after=f"{after:.4f}",
-    )
-    if conversion.float_layers:
-        yield say("card.converted_floats", names=", ".join(conversion.float_layers))
-    if conversion.precision == "int8" and not attempt.fitted:
-        yield say("card.converted_kept")
-    if not conversion.passed:
-        yield say("card.converted_forced")
-    yield say("card.converted_tested" if tested else "card.converted_untested")
-
-
 def _judged(made: Bundle, source: RunSource) -> tuple[Any, dict[str, str]]:
-    """Test figures and cards of the new model: one more look at the run's test part."""
+    """Test figures and cards of the new model: one more use of the run's test split."""
     with tempfile.TemporaryDirectory(prefix="overread-") as name:
         folder = Path(name) / source.run.resolve().name
         folder.mkdir()
@@ -159,11 +129,11 @@ def _judged(made: Bundle, source: RunSource) -> tuple[Any, dict[str, str]]:
         table, _ = predict_records(predictor, source.manifest.root, records, title="Testing")
         write_predictions(folder / "predictions.csv", table)
         tests = hash_of_test_set(r.sha256 for r in select_split(records, "test"))
-        looks = count_look(tests, sha256_bytes(predictor.bundle.onnx))
-        metrics = {**recompute(folder), "test_looks": looks}
-        write_json(folder / "metrics.json", metrics)
+        uses = count_use(tests, sha256_bytes(predictor.bundle.onnx))
+        metrics = recompute(folder).model_copy(update={"test_set_uses": uses})
+        metrics.write(folder)
         english, chinese = write_cards(folder)
-    return results_of(metrics["test"]), {"en": english, "zh": chinese}
+    return results_of(metrics.test), {"en": english, "zh": chinese}
 
 
 def _report(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from overread.dataset.split.split import CERTIFICATE_FILE, split
+from overread.documents.certificate import Certificate
 from overread.documents.manifest import AUDIT_FILE, MANIFEST_FILE
-from overread.files import read_json, write_json
+from overread.documents.metrics import LeakPrice, Metrics, SplitMetrics
 from overread.report.page import write_report
 from overread.stats.differences import drop
 
@@ -24,27 +24,28 @@ def prepare_naive(run: Path, *, ratio: tuple[float, float, float], seed: int) ->
         folder.mkdir(exist_ok=True)
         for name in (AUDIT_FILE, MANIFEST_FILE):
             shutil.copy(run / name, folder / name)
-        split(folder, ratio=ratio, seed=seed, policy="naive")
+        split(folder, ratio=ratio, seed=seed, method="naive")
     return folder
 
 
-def add_leak_price(run: Path, naive: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the price into RUN/metrics.json and its report; returns the metrics document.
+def add_leak_price(run: Path, naive: Metrics) -> Metrics:
+    """Write the price into RUN/metrics.json and its report; returns the figures.
 
-    `naive` is the metrics document of the run on the naive split. The gap is naive minus
-    leak-proof, of two test parts taken as independent.
+    `naive` holds the figures of the run on the naive split. The gap is naive minus leak-proof, of
+    two test splits taken as independent.
     """
-    metrics = read_json(run / "metrics.json")
-    metrics.pop("schema_version")
-    certificate = read_json(run / FOLDER / CERTIFICATE_FILE)
-    parts = {"naive": naive["test"], "leak_proof": metrics["test"]}
-    metrics["leak_price"] = {
-        "metric": METRIC,
-        **{name: {**part[METRIC], "n": part["n"]} for name, part in parts.items()},
-        "gap": {**drop(metrics["test"], naive["test"])[METRIC], "n": naive["test"]["n"]},
-        "test_images": certificate["test_images"],
-        "siblings_in_training": certificate["siblings_in_training"],
-    }
-    write_json(run / "metrics.json", metrics)
+    metrics, certificate = Metrics.read(run), Certificate.read(run / FOLDER)
+    leaky, clean = naive.test or SplitMetrics(), metrics.test or SplitMetrics()
+    figures = {"naive": (leaky.estimates()[METRIC], leaky.n)}
+    figures["leak_proof"] = (clean.estimates()[METRIC], clean.n)
+    figures["gap"] = (drop(clean.estimates(), leaky.estimates())[METRIC], leaky.n)
+    price = LeakPrice(
+        metric=METRIC,
+        **{name: replace(estimate, n=n) for name, (estimate, n) in figures.items()},
+        test_images=certificate.test_images,
+        leaked_test_images=certificate.leaked_test_images,
+    )
+    metrics = metrics.model_copy(update={"leak_price": price})
+    metrics.write(run)
     write_report(run)
     return metrics

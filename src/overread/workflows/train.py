@@ -2,88 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from overread.dataset.audit.audit import audit
-from overread.dataset.split.parts import Policy
 from overread.dataset.split.split import CERTIFICATE_FILE, split
 from overread.dataset.split.verifier import check_certificate
 from overread.documents.manifest import AUDIT_FILE, Manifest, read_manifest
+from overread.documents.metrics import Metrics
 from overread.errors import DataError, LeakError
+from overread.export.head_gradient import check_head
 from overread.files import read_json
+from overread.networks.check import check_network
 from overread.recipe.load import load_recipe, with_overrides
+from overread.recipe.schema import Recipe
 from overread.training.fit import check_free, fit
+from overread.training.options import TrainOptions
 from overread.training.planning import plan_run
 from overread.workflows.finish import FINAL_FILES, finish
 from overread.workflows.leakage_gap import add_leak_price, prepare_naive
 
-DEFAULT_RATIO = (7.0, 1.0, 2.0)
+DEFAULTS = TrainOptions()
 
 
 def train(
-    data: Path,
-    out: Path,
+    data: Path | str,
+    out: Path | str,
+    options: TrainOptions = DEFAULTS,
     *,
-    recipe: str | Path = "auto",
-    changes: Mapping[str, Any] | None = None,
-    weights: Path | None = None,
-    from_scratch: bool = False,
-    policy: Policy = "leak-proof",
-    ratio: Sequence[float] | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    threads: int | None = None,
-    minutes: float | None = None,
-    leak_price: bool = False,
-    shortcuts: bool = True,
     resume: bool = False,
     show: bool = True,
     command: str = "",
-) -> dict[str, Any]:
-    """Train `recipe` on DATA into the folder OUT; returns the metrics.json document.
+) -> Metrics:
+    """Train on DATA into the folder OUT as `options` say; returns the figures (metrics.json).
 
-    What OUT already holds of the audit and the split is used, what is missing is made. `changes`
-    sets single values of the recipe by dotted name, such as {"epochs": 3}. `minutes` is the time
-    that `auto` may plan for. With `resume` a run that was broken off goes on, and ends as if it had
-    not been; one that is finished gives its metrics again. `leak_price` trains the same once more
-    on a random split in OUT/leak-price, and reports by how much that flatters. `shortcuts` tries
-    the finished model on test images whose medicine was taken away.
+    What OUT already holds of the audit and the split is used, what is missing is made. With
+    `resume` a run that was broken off goes on, and ends as if it had not been; one that is
+    finished gives its metrics again. `show` prints progress, `command` is noted in plan.json.
 
     Raises:
         DataError: DATA cannot be used, OUT holds another data set's run or a finished one.
         LeakError: the split has no valid certificate.
-        ConfigError: the recipe, an option or the weights do not fit.
+        ConfigError: the recipe, its network, an option or the weights do not fit.
     """
     data, out = Path(data), Path(out)
-    # What can be refused is refused before the long work begins.
-    chosen = with_overrides(load_recipe(recipe), changes or {})
-    settings: dict[str, Any] = {
-        "weights": weights,
-        "from_scratch": from_scratch,
-        "seed": seed,
-        "device": device,
-        "threads": threads,
-        "minutes": minutes,
-        "fixed": tuple(changes or ()),
-    }
-
-    def run_in(folder: Path, wanted: Policy, again: bool) -> dict[str, Any]:
-        if again and is_finished(folder):
-            return read_json(folder / "metrics.json")
-        check_free(folder, resume=again)
-        manifest = prepare(data, folder, policy=wanted, ratio=ratio, seed=seed)
-        plan = plan_run(folder, manifest, chosen, resume=again, **settings)
-        result = fit(plan, manifest, folder, resume=again, show=show)
-        tried = shortcuts and folder == out
-        return finish(folder, manifest, plan, result, command=command, shortcuts=tried)
-
-    metrics = run_in(out, policy, resume)
-    if leak_price and not metrics["leak_price"]:
-        naive = prepare_naive(out, ratio=_ratio(ratio), seed=seed)
-        return add_leak_price(out, run_in(naive, "naive", True))
+    recipe = checked_recipe(options)  # what can be refused is refused before the long work begins
+    metrics = _train_in(out, data, recipe, options, resume=resume, show=show, command=command)
+    if options.leak_price and not metrics.leak_price:
+        naive = prepare_naive(out, ratio=options.ratio, seed=options.seed)
+        again = replace(options, method="naive", shortcuts=False)
+        found = _train_in(naive, data, recipe, again, resume=True, show=show, command=command)
+        return add_leak_price(out, found)
     return metrics
+
+
+def _train_in(
+    run: Path,
+    data: Path,
+    recipe: Recipe,
+    options: TrainOptions,
+    *,
+    resume: bool,
+    show: bool,
+    command: str,
+) -> Metrics:
+    if resume and is_finished(run):
+        return Metrics.read(run)
+    check_free(run, resume=resume)
+    manifest = prepare(data, run, options)
+    plan = plan_run(run, manifest, recipe, options, resume=resume)
+    result = fit(plan, manifest, run, resume=resume, show=show)
+    return finish(run, manifest, plan, result, command=command, shortcuts=options.shortcuts)
 
 
 def is_finished(run: Path) -> bool:
@@ -91,14 +80,17 @@ def is_finished(run: Path) -> bool:
     return all((Path(run) / name).is_file() for name in FINAL_FILES)
 
 
-def prepare(
-    data: Path,
-    out: Path,
-    *,
-    policy: Policy = "leak-proof",
-    ratio: Sequence[float] | None = None,
-    seed: int = 0,
-) -> Manifest:
+def checked_recipe(options: TrainOptions) -> Recipe:
+    """The recipe with its changes made; ConfigError when its network cannot be built and explained,
+    or does not take its images."""
+    recipe = with_overrides(load_recipe(options.recipe), options.changes)
+    network = check_network(recipe)
+    if network is not None:
+        check_head(network.head)
+    return recipe
+
+
+def prepare(data: Path, out: Path, options: TrainOptions = DEFAULTS) -> Manifest:
     """Audit and split DATA as far as OUT lacks it, and check the certificate of what is there."""
     if not (out / AUDIT_FILE).is_file():
         audit(data, out)
@@ -109,23 +101,19 @@ def prepare(
             where=out,
             hint="Name another folder with --out.",
         )
+    method = options.method
     if not (out / CERTIFICATE_FILE).is_file():
         _refuse_uncertified(out, manifest)
-        split(out, ratio=_ratio(ratio), seed=seed, policy=policy)
+        split(out, ratio=options.ratio, seed=options.seed, method=method)
     certificate = read_json(out / CERTIFICATE_FILE)
-    if certificate["method"] != policy:
+    if certificate["method"] != method:
         raise LeakError(
-            f"was made with --split {certificate['method']}, asked for is {policy}",
+            f"was made with --split {certificate['method']}, asked for is {method}",
             where=out / CERTIFICATE_FILE,
-            hint=f"Run `overread split {out} --split {policy}`, or leave --split as it was.",
+            hint=f"Run `overread split {out} --split {method}`, or leave --split as it was.",
         )
     check_certificate(out)
     return read_manifest(out)
-
-
-def _ratio(given: Sequence[float] | None) -> tuple[float, float, float]:
-    train_share, val_share, test_share = given or DEFAULT_RATIO
-    return train_share, val_share, test_share
 
 
 def _refuse_uncertified(out: Path, manifest: Manifest) -> None:

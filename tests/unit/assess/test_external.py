@@ -32,8 +32,8 @@ def another_graph() -> bytes:
 
 
 def looks(model: Path, data: Path, out: Path) -> int:
-    found = evaluate(model, data, out)["test_looks"]
-    assert found == read_json(out / "metrics.json")["test_looks"]
+    found = evaluate(model, data, out)["test_set_uses"]
+    assert found == read_json(out / "metrics.json")["test_set_uses"]
     return int(found)
 
 
@@ -60,5 +60,5 @@ def test_other_images_under_the_same_names_are_another_test_set(tmp_path: Path, 
 
 def test_the_counter_holds_no_names(tmp_path: Path, data: Path) -> None:
     looks(write_tiny(tmp_path / "model.overread"), data, tmp_path / "1")
-    text = (Path(os.environ["OVERREAD_HOME"]) / "looks.json").read_text()
+    text = (Path(os.environ["OVERREAD_HOME"]) / "test_set_uses.json").read_text()
     assert "png" not in text and str(data) not in text

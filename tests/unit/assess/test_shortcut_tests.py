@@ -12,9 +12,9 @@ from PIL import Image
 from overread.assess.interventions import border_only
 from overread.assess.labelled import predict_records
 from overread.assess.masks import Seen, read_seen
-from overread.assess.shortcut_tests import CENTRES, choose, look, strangers, try_shortcuts
+from overread.assess.shortcut_tests import CENTRES, choose, overlap, run_shortcut_tests, strangers
 from overread.documents.manifest import ImageRecord
-from overread.evaluation.heatmap_overlap import read_looks, where_it_looks
+from overread.evaluation.heatmap_overlap import overlap_figures, read_overlaps
 from overread.evaluation.shortcut_tests import judge, read_tables
 from overread.predict.predictor import Predictor, load
 from tiny_bundle import CLASSES, SIDE, write_tiny
@@ -52,10 +52,10 @@ def test_a_marker_at_the_edge_fails_and_a_lesion_passes(
     tmp_path: Path, predictor: Predictor, where: str, verdict: str
 ) -> None:
     records = write(tmp_path / "data", 60, where=where)
-    try_shortcuts(predictor, tmp_path / "data", records, tmp_path)
+    run_shortcut_tests(predictor, tmp_path / "data", records, tmp_path)
     test, _ = predict_records(predictor, tmp_path / "data", records)
     found = judge(
-        test, read_tables(tmp_path / "shortcuts.csv", multilabel=False), resamples=200, seed=0
+        test, read_tables(tmp_path / "shortcut_tests.csv", multilabel=False), resamples=200, seed=0
     )
     assert found["verdict"] == verdict, found
     by_name = {row["intervention"]: row for row in found["rows"]}
@@ -64,15 +64,15 @@ def test_a_marker_at_the_edge_fails_and_a_lesion_passes(
     assert by_name["grey"]["macro_auroc"]["value"] < 0.75, "its only clue is colour"
     assert by_name["reencoded"]["verdict"] == "pass"
     assert by_name["centre_swapped"]["verdict"] == verdict
-    pictures = {path.stem for path in (tmp_path / "figures" / "shortcuts").glob("*.png")}
+    pictures = {path.stem for path in (tmp_path / "figures" / "shortcut_tests").glob("*.png")}
     assert pictures == {"untouched", *by_name}
 
 
 def test_the_same_images_give_the_same_file(tmp_path: Path, predictor: Predictor) -> None:
     records = write(tmp_path / "data", 12, where="middle")
     for folder, order in (("a", records), ("b", records[::-1])):
-        try_shortcuts(predictor, tmp_path / "data", order, tmp_path / folder)
-    one, other = ((tmp_path / name / "shortcuts.csv").read_bytes() for name in "ab")
+        run_shortcut_tests(predictor, tmp_path / "data", order, tmp_path / folder)
+    one, other = ((tmp_path / name / "shortcut_tests.csv").read_bytes() for name in "ab")
     assert one == other
 
 
@@ -80,8 +80,10 @@ def test_evidence_lies_where_the_colour_is(tmp_path: Path, predictor: Predictor)
     shares = {}
     for where in ("middle", "corner"):
         records = write(tmp_path / where, 12, where=where)
-        try_shortcuts(predictor, tmp_path / where, records, tmp_path)
-        found = where_it_looks(read_looks(tmp_path / "heatmaps.csv"), resamples=50, seed=0)
+        run_shortcut_tests(predictor, tmp_path / where, records, tmp_path)
+        found = overlap_figures(
+            read_overlaps(tmp_path / "heatmap_overlap.csv"), resamples=50, seed=0
+        )
         assert found["n"] == 12 and found["area"]["value"] == pytest.approx(1 / 16)
         shares[where] = found["inside"]["value"]
     # A place of the map is 8 x 8 pixels and the mask covers a quarter of four of them.
@@ -92,17 +94,17 @@ def test_without_masks_there_is_nothing_to_cover(tmp_path: Path, predictor: Pred
     records = [
         ImageRecord(**{**vars(r), "mask": ""}) for r in write(tmp_path / "data", 9, where="middle")
     ]
-    try_shortcuts(predictor, tmp_path / "data", records, tmp_path)
-    names = read_tables(tmp_path / "shortcuts.csv", multilabel=False)
+    run_shortcut_tests(predictor, tmp_path / "data", records, tmp_path)
+    names = read_tables(tmp_path / "shortcut_tests.csv", multilabel=False)
     assert "border_only" in names and not {"masked_out", "masked_only"} & set(names)
-    assert not (tmp_path / "heatmaps.csv").exists()
+    assert not (tmp_path / "heatmap_overlap.csv").exists()
 
 
 def test_images_that_cannot_be_read_are_left_out(tmp_path: Path, predictor: Predictor) -> None:
     records = write(tmp_path / "data", 9, where="middle")
     (tmp_path / "data" / "4.png").write_bytes(b"no picture")
-    try_shortcuts(predictor, tmp_path / "data", records, tmp_path)
-    tables = read_tables(tmp_path / "shortcuts.csv", multilabel=False)
+    run_shortcut_tests(predictor, tmp_path / "data", records, tmp_path)
+    tables = read_tables(tmp_path / "shortcut_tests.csv", multilabel=False)
     assert {len(set(table.paths)) for table in tables.values()} == {8}
     assert not any("4.png" in table.paths for table in tables.values())
 
@@ -136,8 +138,8 @@ def test_a_class_of_one_group_lends_nothing() -> None:
 
 def test_one_group_alone_is_tried_without_strangers(tmp_path: Path, predictor: Predictor) -> None:
     records = [replace(r, group="g") for r in write(tmp_path / "data", 6, where="middle")]
-    try_shortcuts(predictor, tmp_path / "data", records, tmp_path)
-    tables = read_tables(tmp_path / "shortcuts.csv", multilabel=False)
+    run_shortcut_tests(predictor, tmp_path / "data", records, tmp_path)
+    tables = read_tables(tmp_path / "shortcut_tests.csv", multilabel=False)
     assert "border_only" in tables and "centre_swapped" not in tables
 
 
@@ -145,8 +147,8 @@ def test_each_border_is_tried_with_every_centre_lent_to_it(
     tmp_path: Path, predictor: Predictor
 ) -> None:
     records = write(tmp_path / "data", 9, where="corner")
-    try_shortcuts(predictor, tmp_path / "data", records, tmp_path)
-    table = read_tables(tmp_path / "shortcuts.csv", multilabel=False)["centre_swapped"]
+    run_shortcut_tests(predictor, tmp_path / "data", records, tmp_path)
+    table = read_tables(tmp_path / "shortcut_tests.csv", multilabel=False)["centre_swapped"]
     records = choose(records, 9, 0)
     pixels = [read_seen(tmp_path / "data", r, predictor.spec).pixels for r in records]
     pairs = [(i, other) for i, others in enumerate(strangers(records, 0)) for other in others]
@@ -177,8 +179,8 @@ def test_an_empty_map_is_counted_and_not_divided_by() -> None:
     mask[:4, :4] = True
     record = ImageRecord("a.png", "", 8, 8, "L", label="x", group="g")
     image = Seen(record, np.zeros((8, 8, 3), np.uint8), mask)
-    assert look(image, "x", np.zeros((2, 2), np.float32), 1.0).inside is None
-    assert look(image, "x", np.full((2, 2), 0.01, np.float32), 1.0).inside is None
+    assert overlap(image, "x", np.zeros((2, 2), np.float32), 1.0).inside is None
+    assert overlap(image, "x", np.full((2, 2), 0.01, np.float32), 1.0).inside is None
     corner = np.array([[3, 1], [0, 0]], np.float32)
-    found = look(image, "x", corner, 1.0)
+    found = overlap(image, "x", corner, 1.0)
     assert found.inside == pytest.approx(0.75) and found.area == 0.25

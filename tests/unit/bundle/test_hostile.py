@@ -275,7 +275,7 @@ def test_two_arrays_never_share_a_name() -> None:
             "knots",
         ),
         ({"classes": ["a", "b", "c", "d"]}, "values for 4 classes"),
-        ({"data": {"images": "3", "manifest_sha256": "0", "policy": "x"}}, r"data\.images"),
+        ({"data": {"images": "3", "manifest_sha256": "0", "method": "x"}}, r"data\.images"),
         ({"results": {"accuracy": {"value": 1, "ci95": [0.5]}}}, r"results\.accuracy\.ci95"),
         ({"tensors": {"image": None}}, r"tensors\.image"),
         ({"format": 1.0, "surplus": {}}, "bundle.json"),

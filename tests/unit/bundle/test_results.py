@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from overread.bundle.format import Estimate
 from overread.bundle.results import results_of
+from overread.documents.bundle import ResultFigure
 
 
 def figure(value: float | None, n: int | None = None) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def test_each_figure_keeps_its_interval_and_its_own_n() -> None:
         "sensitivity.a.b",
         "auroc.a.b",
     }
-    assert found["answered.precision.a.b"] == Estimate(value=0.85, ci95=(0.75, 0.95), n=40)
+    assert found["answered.precision.a.b"] == ResultFigure(value=0.85, ci95=(0.75, 0.95), n=40)
     assert found["macro_auroc"].n == found["auroc.a.b"].n == 90
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from overread.bundle.format import BundleInfo, Preprocess
+from overread.bundle.stated import stated_preprocess
 from overread.bundle.steps import describe
+from overread.documents.bundle import BundleInfo
 from overread.images.preprocess import PreprocessSpec, load_preprocessed
 from tiny_bundle import info
 
@@ -102,7 +103,7 @@ def followed(data: bytes, document: dict[str, Any]) -> np.ndarray:
 def stored(spec: PreprocessSpec) -> dict[str, Any]:
     """The preprocessing as a program reads it from a model file."""
     document: dict[str, Any] = json.loads(
-        BundleInfo.model_dump_json(info(preprocess=Preprocess.of(spec)))
+        BundleInfo.model_dump_json(info(preprocess=stated_preprocess(spec)))
     )["preprocess"]
     return document
 

@@ -100,7 +100,7 @@ def test_verify_vouches_for_the_audits_pictures_by_their_hash(audited: Path) -> 
     assert other != page
     (audited / "audit.html").write_text(other, encoding="utf-8")
     assert "its pictures were changed" in audit_line(audited)
-    (audited / "written.json").unlink()
+    (audited / "page_record.json").unlink()
     assert audit_line(audited).startswith("unsure")
     assert "its pictures are not checked" in audit_line(audited)
 

@@ -205,7 +205,7 @@ def test_json_is_whole_where_the_output_takes_no_such_letters(database: Path) ->
     out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, b"")
     (case,) = json.loads(out.decode(encoding))["cases"]
-    assert (case["model"], case["label"]) == ("胸片", "良性")
+    assert (case["model"], case["predicted"]) == ("胸片", "良性")
 
 
 def test_text_for_people_is_shown_where_the_output_takes_no_such_letters(database: Path) -> None:
@@ -220,4 +220,4 @@ def test_utf8_stays_utf8(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert end(monkeypatch, "cases", "list", "--limit", "1", "--json", "--database", database) == 0
-    assert '"label": "良性"' in capsys.readouterr().out
+    assert '"predicted": "良性"' in capsys.readouterr().out

@@ -107,7 +107,8 @@ def test_a_name_is_shown_letter_for_letter(run: Run, name: str) -> None:
 def add_cases(tmp_path: Path, *changes: dict[str, Any]) -> list[str]:
     fields: dict[str, Any] = {
         "model": "breast", "model_version": "1", "model_sha256": "a" * 64, "image_sha256": "b" * 64,
-        "status": "answer", "label": "benign", "probability": 0.9, "probabilities": {"benign": 0.9},
+        "status": "answer", "predicted": "benign", "probability": 0.9,
+        "probabilities": {"benign": 0.9},
         "code": "sure", "quality": {"contrast": 4.0}, "ood_score": 0.5, "user": "u",
     }  # fmt: skip
     log = open_case_log(str(tmp_path / "cases.db"))
@@ -123,9 +124,9 @@ def test_a_case_is_one_line_that_rounds_nothing_up(run: Run, tmp_path: Path) -> 
     ids = add_cases(
         tmp_path,
         {"probability": 0.99999},
-        {"status": "reject", "label": None, "probability": None},
-        {"label": "[red]a:eye:b[/red]", "probability": 0.5},
-        {"label": "two\nlines\x1b[31m"},
+        {"status": "reject", "predicted": None, "probability": None},
+        {"predicted": "[red]a:eye:b[/red]", "probability": 0.5},
+        {"predicted": "two\nlines\x1b[31m"},
     )
     lines = run("cases", "list")[1].splitlines()
     assert lines == [
@@ -143,8 +144,9 @@ def test_json_of_cases_has_the_documented_fields(run: Run, tmp_path: Path) -> No
     assert [case["id"] for case in document["cases"]] == [ids[2], ids[1]]
     assert document["next"] == ids[1]
     assert list(document["cases"][0]) == [
-        "id", "time", "model", "model_version", "model_sha256", "image_sha256", "status", "label",
-        "probability", "probabilities", "code", "quality", "ood_score", "user", "feedback",
+        "id", "time", "model", "model_version", "model_sha256", "image_sha256", "status",
+        "predicted", "probability", "probabilities", "code", "quality", "ood_score", "user",
+        "feedback",
     ]  # fmt: skip
     rest = json.loads(run("cases", "list", "--after", ids[1], "--json")[1])
     assert ([case["id"] for case in rest["cases"]], rest["next"]) == ([ids[0]], None)
@@ -182,7 +184,7 @@ def test_json_of_verify_export_and_drift(run: Run, tmp_path: Path) -> None:
     assert drift["model"] == {"name": "breast", "version": "1", "sha256": "a" * 64}
     log = open_case_log(str(tmp_path / "cases.db"))
     with log.database.writing() as connection:
-        connection.exec_driver_sql("UPDATE cases SET label = 'x' WHERE number = 2")
+        connection.exec_driver_sql("UPDATE cases SET predicted = 'x' WHERE number = 2")
         connection.exec_driver_sql("DELETE FROM head")
     log.close()
     code, text, _ = run("cases", "verify", "--json")

@@ -90,3 +90,12 @@ def test_a_closed_pipe_is_no_error() -> None:
         ["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("module", "extra"), [("torch", "train"), ("psycopg", "postgres")])
+def test_a_missing_package_is_told_with_the_extra_that_holds_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: str, extra: str
+) -> None:
+    assert outcome(monkeypatch, ModuleNotFoundError(name=f"{module}.sub")) == 1
+    shown = capsys.readouterr().err
+    assert f"({module}.sub). Install overread[{extra}]: pip install 'overread[{extra}]'." in shown

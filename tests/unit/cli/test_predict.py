@@ -45,7 +45,7 @@ def test_a_json_object_an_image_for_programs(place: Path) -> None:
     assert result.exit_code == 0
     documents = [json.loads(line) for line in result.stdout.splitlines()]
     assert [d["status"] for d in documents].count("answer") == 6
-    assert {d["path"]: d["label"] for d in documents}["images/more/red.png"] == "red"
+    assert {d["path"]: d["predicted"] for d in documents}["images/more/red.png"] == "red"
     assert all(set(d) == set(documents[0]) for d in documents)
     assert "images/broken.jpg" in result.stderr
 
@@ -83,7 +83,7 @@ def test_frame_by_frame(place: Path) -> None:
         for extra in ([], ["--frame", "0"], ["--frame", "2"], ["--frame", "3"])
     ]
     assert [d["status"] for d in documents] == ["reject", "answer", "answer", "reject"]
-    assert [d["label"] for d in documents[1:3]] == ["red", "blue"]
+    assert [d["predicted"] for d in documents[1:3]] == ["red", "blue"]
     assert "frame" in documents[0]["reason"]
 
 
@@ -93,7 +93,7 @@ def test_frame_by_frame(place: Path) -> None:
         (("none.overread", "images"), BundleError, "No such file"),
         (("images/red.png", "images"), BundleError, "not a whole model file"),
         (("m.overread", "nowhere"), DataError, "does not exist"),
-        (("m.overread", "empty"), DataError, "holds no image"),
+        (("m.overread", "empty"), DataError, "contains no image"),
         (("m.overread", "images", "--out", "p.txt"), ConfigError, r"\.csv, \.jsonl or"),
     ],
 )
@@ -151,7 +151,7 @@ def test_every_engine_gives_the_same_answers(place: Path, engine: str) -> None:
         pytest.importorskip("openvino")
     result = overread("m.overread", "images", "--json", "--engine", engine)
     assert result.exit_code == 0
-    labels = [json.loads(line)["label"] for line in result.stdout.splitlines()]
+    labels = [json.loads(line)["predicted"] for line in result.stdout.splitlines()]
     assert labels == ["blue", None, "green", "red", "blue", "green", "red"]
     assert overread("m.overread", "images", "--engine", "tensorrt").exit_code == 2
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from overread.documents.run_documents import read_document, read_manifest_rows, read_metrics
 from typer.testing import CliRunner
 
 from overread.cli.main import app
-from overread.documents.run_documents import read_document, read_manifest_rows, read_metrics
 from overread.errors import DataError
 from overread.files import read_json, write_json
 from overread.report.page import write_report
@@ -30,7 +30,7 @@ METRICS = {
         {"internal": {"accuracy": {"value": 0.5, "ci95": [0.4]}}},
         "internal.accuracy {'value': 0.5",
     ),
-    "looks of text": ({"test_looks": "two"}, "test_looks 'two', not a whole number"),
+    "looks of text": ({"test_set_uses": "two"}, "test_set_uses 'two', not a whole number"),
 }
 AUDIT = {
     "nothing": ({}, "has no 'images'"),
@@ -86,7 +86,7 @@ def test_a_wrong_value_of_the_audit_is_named(tmp_path: Path, case: str) -> None:
 
 
 def test_null_is_let_be_where_nothing_is_known(tmp_path: Path) -> None:
-    document: dict[str, Any] = {"test": None, "leak_price": None, "test_looks": None}
+    document: dict[str, Any] = {"test": None, "leak_price": None, "test_set_uses": None}
     write_json(tmp_path / "metrics.json", document)
     assert read_metrics(tmp_path / "metrics.json")["test"] is None
 

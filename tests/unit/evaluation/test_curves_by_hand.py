@@ -23,7 +23,7 @@ from overread.evaluation.curve_points import (
 )
 from overread.evaluation.prevalence import ppv_npv
 from overread.evaluation.thresholds import (
-    OperatingPoint,
+    ChosenThreshold,
     operating_points,
     threshold_for_sensitivity,
 )
@@ -283,7 +283,7 @@ def test_what_a_point_gives_on_a_part_is_counted(seed: int) -> None:
     p, y = scored(seed)
     table = binary(p, y, "test")
     for cut in (0.14, 0.5, 0.98):
-        found = OperatingPoint("sensitivity", 0.9, cut, "ill").on(table)
+        found = ChosenThreshold("sensitivity", 0.9, cut, "ill").on(table)
         called = p >= cut
         cells = {
             "sensitivity": (called & y, y),
@@ -298,7 +298,7 @@ def test_what_a_point_gives_on_a_part_is_counted(seed: int) -> None:
             else:
                 assert found[name].value is None
         sure = np.maximum(p, 1 - p)
-        answer = OperatingPoint("confidence", cut, cut).on(table)
+        answer = ChosenThreshold("confidence", cut, cut).on(table)
         assert answer["coverage"].value == pytest.approx((sure >= cut).mean())
         if (sure >= cut).any():
             right = np.array(table.labels) == np.array(table.predicted)

@@ -7,13 +7,20 @@ from pathlib import Path
 import pytest
 
 from overread.errors import DataError
-from overread.evaluation.heatmap_overlap import Look, read_looks, where_it_looks, write_looks
+from overread.evaluation.heatmap_overlap import (
+    ImageOverlap,
+    overlap_figures,
+    read_overlaps,
+    write_overlaps,
+)
 
 
-def rows(n: int, inside: float | None, *, label: str = "a", area: float = 0.2) -> list[Look]:
+def rows(
+    n: int, inside: float | None, *, label: str = "a", area: float = 0.2
+) -> list[ImageOverlap]:
     """`n` images whose share inside lies around `inside`."""
     return [
-        Look(
+        ImageOverlap(
             f"{label}{i}.png",
             f"{label}{i // 2}",
             label,
@@ -26,8 +33,8 @@ def rows(n: int, inside: float | None, *, label: str = "a", area: float = 0.2) -
 
 
 def test_means_are_by_image_and_by_class() -> None:
-    looks = rows(30, 0.6) + rows(60, 0.3, label="b") + rows(5, None, label="b")
-    found = where_it_looks(looks, resamples=200, seed=0)
+    overlaps = rows(30, 0.6) + rows(60, 0.3, label="b") + rows(5, None, label="b")
+    found = overlap_figures(overlaps, resamples=200, seed=0)
     assert found["n"] == 90 and found["empty"] == 5
     assert found["inside"]["value"] == pytest.approx(0.4)
     assert found["excess"]["value"] == pytest.approx(0.2)
@@ -38,28 +45,28 @@ def test_means_are_by_image_and_by_class() -> None:
 
 
 def test_looking_everywhere_is_no_excess() -> None:
-    found = where_it_looks(rows(40, 0.2), resamples=200, seed=0)
+    found = overlap_figures(rows(40, 0.2), resamples=200, seed=0)
     low, high = found["excess"]["ci95"]
     assert low <= 0 <= high
 
 
 def test_empty_maps_alone_give_no_figure() -> None:
-    found = where_it_looks(rows(4, None), resamples=50, seed=0)
+    found = overlap_figures(rows(4, None), resamples=50, seed=0)
     assert found["n"] == 0 and found["empty"] == 4 and found["inside"]["value"] is None
 
 
 def test_the_file_gives_back_what_was_written(tmp_path: Path) -> None:
-    looks = rows(5, 1 / 3) + rows(2, None)
-    write_looks(tmp_path / "heatmaps.csv", looks)
-    assert read_looks(tmp_path / "heatmaps.csv") == looks
+    overlaps = rows(5, 1 / 3) + rows(2, None)
+    write_overlaps(tmp_path / "heatmap_overlap.csv", overlaps)
+    assert read_overlaps(tmp_path / "heatmap_overlap.csv") == overlaps
 
 
 def test_a_share_that_is_none_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "heatmaps.csv"
-    write_looks(path, rows(2, 0.5))
+    path = tmp_path / "heatmap_overlap.csv"
+    write_overlaps(path, rows(2, 0.5))
     path.write_text(path.read_text().replace("0.4", "1.4"), encoding="utf-8")
     with pytest.raises(DataError, match=r"line 2.*'1\.4' is not a share"):
-        read_looks(path)
+        read_overlaps(path)
     path.write_text("path,inside\n", encoding="utf-8")
     with pytest.raises(DataError, match="columns"):
-        read_looks(path)
+        read_overlaps(path)

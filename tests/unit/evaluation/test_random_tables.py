@@ -304,7 +304,7 @@ def test_a_perfect_and_a_reversed_model_end_at_the_bounds() -> None:
     truth = table.truth().astype(float)
     perfect = replace(table, probabilities=truth, predicted=table.labels)
     found = values(part(perfect, 30, 0))
-    assert found["nll"] == found["brier"] == found["ece"] == 0
+    assert found["nll"] == found["brier"] == found["rms_calibration_error"] == 0
     for name in ("accuracy", "balanced_accuracy", "macro_auroc", "macro_f1", "mcc"):
         assert found[name] == 1
     wrong = replace(
@@ -313,7 +313,7 @@ def test_a_perfect_and_a_reversed_model_end_at_the_bounds() -> None:
     found = values(part(wrong, 30, 0))
     assert found["brier"] == 2
     assert found["mcc"] == -1
-    assert found["ece"] == pytest.approx(1)
+    assert found["rms_calibration_error"] == pytest.approx(1)
     for name in ("accuracy", "balanced_accuracy", "macro_auroc", "macro_f1"):
         assert found[name] == 0
 
@@ -358,4 +358,4 @@ def test_the_debiased_calibration_error_is_that_of_its_formula() -> None:
     gap = np.array([label == "a" for label in labels]) - sure
     squared = gap.mean() ** 2 - gap.var(ddof=1) / n
     expected = math.sqrt(max(squared, 0.0))
-    assert part(table, 20, 0)["ece"]["value"] == pytest.approx(expected, abs=1e-9)
+    assert part(table, 20, 0)["rms_calibration_error"]["value"] == pytest.approx(expected, abs=1e-9)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overread.evaluation.selective import Bools, Floats, risk_area
-from overread.stats.intervals import Estimate
+from overread.stats.estimate import Estimate
 from overread.stats.resample import group_rows
 
 

@@ -14,7 +14,7 @@ from overread.errors import DataError
 from overread.evaluation.recompute import recompute
 from overread.evaluation.shortcut_tests import (
     KINDS,
-    SHORTCUTS_FILE,
+    SHORTCUT_TESTS_FILE,
     judge,
     read_tables,
     write_tables,
@@ -205,8 +205,8 @@ def test_an_image_without_untouched_prediction_is_refused(test_part: PredictionT
 
 def test_the_file_gives_back_every_digit(test_part: PredictionTable, tmp_path: Path) -> None:
     tables = {"border_only": blind(test_part), "masked_only": test_part.rows(range(30))}
-    write_tables(tmp_path / SHORTCUTS_FILE, tables)
-    again = read_tables(tmp_path / SHORTCUTS_FILE, multilabel=False)
+    write_tables(tmp_path / SHORTCUT_TESTS_FILE, tables)
+    again = read_tables(tmp_path / SHORTCUT_TESTS_FILE, multilabel=False)
     assert list(again) == list(tables)
     for name, table in tables.items():
         assert np.array_equal(again[name].probabilities, table.probabilities)
@@ -217,16 +217,16 @@ def test_only_a_row_of_several_covers_may_repeat_an_image(
     test_part: PredictionTable, tmp_path: Path
 ) -> None:
     twice = test_part.rows(np.repeat(np.arange(len(test_part)), 2))
-    write_tables(tmp_path / SHORTCUTS_FILE, {"centre_swapped": twice})
-    found = read_tables(tmp_path / SHORTCUTS_FILE, multilabel=False)["centre_swapped"]
+    write_tables(tmp_path / SHORTCUT_TESTS_FILE, {"centre_swapped": twice})
+    found = read_tables(tmp_path / SHORTCUT_TESTS_FILE, multilabel=False)["centre_swapped"]
     assert found.paths == twice.paths
-    write_tables(tmp_path / SHORTCUTS_FILE, {"border_only": twice})
+    write_tables(tmp_path / SHORTCUT_TESTS_FILE, {"border_only": twice})
     with pytest.raises(DataError, match="2 times"):
-        read_tables(tmp_path / SHORTCUTS_FILE, multilabel=False)
+        read_tables(tmp_path / SHORTCUT_TESTS_FILE, multilabel=False)
 
 
 def test_a_changed_file_is_refused(test_part: PredictionTable, tmp_path: Path) -> None:
-    path = tmp_path / SHORTCUTS_FILE
+    path = tmp_path / SHORTCUT_TESTS_FILE
     write_tables(path, {"border_only": test_part})
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("border_only", "edge", 1), encoding="utf-8")
@@ -241,5 +241,5 @@ def test_recomputing_a_run_judges_its_battery_again(table_maker: Maker, tmp_path
     table = table_maker(60, skill=3.0)
     write_predictions(tmp_path / "predictions.csv", table)
     assert "shortcuts" not in recompute(tmp_path)
-    write_tables(tmp_path / SHORTCUTS_FILE, {"border_only": table.select("test")})
+    write_tables(tmp_path / SHORTCUT_TESTS_FILE, {"border_only": table.select("test")})
     assert recompute(tmp_path)["shortcuts"]["accused"] == "border_only"

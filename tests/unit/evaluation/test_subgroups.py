@@ -15,7 +15,7 @@ from overread.evaluation.recompute import subgroup_columns
 from overread.evaluation.subgroups import banded, left_out, subgroups
 from overread.evaluation.summary import evaluate_table
 from overread.stats.differences import difference, drop, excludes_zero, paired_difference
-from overread.stats.intervals import UNDEFINED, Estimate
+from overread.stats.estimate import UNDEFINED, Estimate
 
 Maker = Callable[..., PredictionTable]
 

@@ -63,8 +63,8 @@ def several() -> PredictionTable:
 
 
 def test_the_document_has_the_contracts_fields(table_maker: Maker) -> None:
-    document = evaluate_table(table_maker(60), resamples=100, test_looks=3)
-    assert document["test_looks"] == 3
+    document = evaluate_table(table_maker(60), resamples=100, test_set_uses=3)
+    assert document["test_set_uses"] == 3
     assert document["leak_price"] is None
     for part in (document["test"], document["val"]):
         assert part["n"] == 60

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from overread.errors import ConfigError
 from overread.export.gradcam import cam_module, cam_of_maps
-from overread.export.head_gradient import ADJOINTS, GradCAM, check_head, head_gradient
+from overread.export.head_gradient import INPUT_GRADIENTS, GradCAM, check_head, head_gradient
 from overread.networks.classifier import Classifier
 from overread.recipe.schema import NORMALISE
 
@@ -160,7 +160,7 @@ def test_a_head_outside_the_table_is_refused_by_name() -> None:
         check_head(nn.Sequential(nn.AvgPool2d(2, padding=1)))
     with pytest.raises(ConfigError, match="one value a channel"):
         check_head(nn.Sequential(nn.AdaptiveAvgPool2d(2)))
-    assert nn.Conv2d not in ADJOINTS
+    assert nn.Conv2d not in INPUT_GRADIENTS
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from overread.bundle.format import Tensors
+from overread.documents.bundle import Tensors
 from overread.errors import BundleError
 from overread.evaluation import calibration as isotonic
 from overread.evaluation.calibration import Calibration

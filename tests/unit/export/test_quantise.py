@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from overread.bundle.format import Tensors  # noqa: E402
+from overread.documents.bundle import Tensors  # noqa: E402
 from overread.evaluation.calibration import Calibration  # noqa: E402
 from overread.export.onnx_graph import read_graph  # noqa: E402
 from overread.export.quantise import Layer, Quantiser, float_sets  # noqa: E402

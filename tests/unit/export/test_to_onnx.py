@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from overread.bundle.format import BundleInfo, Tensors
+from overread.documents.bundle import BundleInfo, Tensors
 from overread.errors import BundleError
 from overread.evaluation.calibration import Calibration
 from overread.export.gradcam import autograd_cam

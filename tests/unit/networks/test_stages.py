@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from overread.bundle.format import Tensors
+from overread.documents.bundle import Tensors
 from overread.evaluation.calibration import Calibration
 from overread.export.to_onnx import export_classifier
 from overread.images.preprocess import PreprocessSpec

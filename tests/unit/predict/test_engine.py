@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from overread.bundle.format import Tensors
+from overread.documents.bundle import Tensors
 from overread.errors import BundleError, ConfigError
 from overread.predict import engine as engines
 from overread.predict.engine import fastest
@@ -82,7 +82,7 @@ def test_auto_asks_only_when_many_images_are_to_come(
     monkeypatch.setattr("overread.predict.predictor.fastest", lambda timed: quicker)
     model = load(write_tiny(tmp_path / "m.overread"), engine="auto", images=images)
     assert model.session.engine == chosen
-    assert model.predict(picture("red")).label == "red"
+    assert model.predict(picture("red")).predicted == "red"
 
 
 def test_auto_keeps_an_8_bit_model_with_the_engine_it_was_fitted_with(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_an_engine_that_is_wrong_for_some_batch_is_not_used(
         assert "--engine onnxruntime" in str(caught.value)
     model = load(path, engine="auto", images=10**6)
     assert model.session.engine == "onnxruntime"
-    assert model.predict(picture("red")).label == "red"
+    assert model.predict(picture("red")).predicted == "red"
 
 
 def test_an_engine_that_rounds_otherwise_is_used(
@@ -143,7 +143,7 @@ def test_an_engine_that_rounds_otherwise_is_used(
     path = write_tiny(tmp_path / "m.overread")
     for output in NAMES:
         spoil(monkeypatch, output, 1, 1e-5)
-        assert load(path, engine="openvino").predict(picture("red")).label == "red"
+        assert load(path, engine="openvino").predict(picture("red")).predicted == "red"
         assert load(path, engine="auto", images=10**6).session.engine == "openvino"
 
 
@@ -151,7 +151,7 @@ def test_both_engines_are_really_timed(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     model = load(write_tiny(tmp_path / "m.overread"), engine="auto", images=10**6)
     assert model.session.engine in ("onnxruntime", "openvino")
-    assert model.predict(picture("blue")).label == "blue"
+    assert model.predict(picture("blue")).predicted == "blue"
 
 
 @pytest.mark.parametrize(("off", "precision", "loads"), [
@@ -168,7 +168,7 @@ def test_the_self_test_grants_8_bits_a_step_of_rounding_and_no_more(
     }  # fmt: skip
     path = write_tiny(tmp_path / "m.overread", golden=stored, conversion=conversion)
     if loads:
-        assert load(path).predict(picture("red")).label == "red"
+        assert load(path).predict(picture("red")).predicted == "red"
     else:
         with pytest.raises(BundleError, match="answers differently here"):
             load(path)

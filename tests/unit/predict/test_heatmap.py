@@ -37,7 +37,7 @@ def prediction(heatmap: np.ndarray, pixels: np.ndarray = GREY, path: str = "a/b.
     return Prediction(
         path=path,
         status="answer",
-        label="green",
+        predicted="green",
         probability=0.9,
         probabilities={},
         reason="",

@@ -20,7 +20,7 @@ from overread.assess.ood_fit import (
     separation,
 )
 from overread.assess.outliers import MAKERS, synthetic_outliers
-from overread.bundle.format import Tensors
+from overread.documents.bundle import Tensors
 from overread.errors import BundleError
 from overread.predict.ood import FEW, Detector, Gate, Mahalanobis, Neighbours, joined
 from overread.predict.pixels import LENGTH, describe_pixels

@@ -37,7 +37,7 @@ def test_paths_bytes_and_pixels_give_the_same_true_answer(
     path.write_bytes(png(pixels))
     found = [model.predict(source) for source in (path, str(path), png(pixels), pixels)]
     for one in found:
-        assert (one.status, one.label) == ("answer", colour)
+        assert (one.status, one.predicted) == ("answer", colour)
         assert one.scores is not None
         np.testing.assert_allclose(
             one.scores, truth(preprocess(pixels, model.spec)[None])[0], atol=1e-5
@@ -48,7 +48,7 @@ def test_paths_bytes_and_pixels_give_the_same_true_answer(
 def test_the_fields_are_those_published(model: Predictor) -> None:
     document = model.predict(picture("red")).to_dict()
     assert list(document) == [
-        "path", "status", "label", "probability", "probabilities", "reason", "ood_score",
+        "path", "status", "predicted", "probability", "probabilities", "reason", "ood_score",
         "quality", "model",
     ]  # fmt: skip
     assert document["probability"] == document["probabilities"]["red"]
@@ -85,7 +85,7 @@ def test_what_cannot_be_read_is_rejected_with_the_reason(
 ) -> None:
     found = model.predict(source)
     assert (found.status, found.code) == ("reject", code)
-    assert found.label is None
+    assert found.predicted is None
     assert found.probability is None
     assert found.to_dict()["probabilities"] == {}
     assert found.reason
@@ -105,7 +105,7 @@ def test_in_doubt_a_person_is_asked(model: Predictor) -> None:
     half[:, ::2] = picture("green")[:, ::2]
     found = model.predict(half)
     assert found.status == "refer"
-    assert found.label in ("red", "green")
+    assert found.predicted in ("red", "green")
     assert found.reason.startswith("not confident enough")
 
 
@@ -152,7 +152,7 @@ def test_a_gate_without_its_arrays_is_refused(tmp_path: Path) -> None:
 def test_a_heat_map_comes_when_asked_and_changes_nothing_else(model: Predictor) -> None:
     without, with_map = (model.predict(png(picture("green")), heatmap=h) for h in (False, True))
     # Two graphs: the same to the last digits, which the runtime may sum in another order.
-    assert (without.status, without.label) == (with_map.status, with_map.label)
+    assert (without.status, without.predicted) == (with_map.status, with_map.predicted)
     assert without.probabilities == pytest.approx(with_map.probabilities, abs=1e-6)
     assert without.heatmap is None
     assert with_map.heatmap is not None
@@ -170,7 +170,7 @@ def test_a_model_without_heat_maps_says_so(tmp_path: Path) -> None:
         heatmap=None,
     )
     model = load(path)
-    assert model.predict(picture("red")).label == "red"
+    assert model.predict(picture("red")).predicted == "red"
     with pytest.raises(BundleError, match="no heat map"):
         model.predict(picture("red"), heatmap=True)
     with pytest.raises(BundleError, match="no heat map"):
@@ -189,7 +189,7 @@ def test_several_labels(tmp_path: Path) -> None:
     both = picture("red")
     both[..., 1] += 110
     found = model.predict(both)
-    assert found.label == "red|green"
+    assert found.predicted == "red|green"
     assert found.probability == pytest.approx(
         min(max(value, 1 - value) for value in found.probabilities.values()), abs=1e-6
     )
@@ -216,7 +216,7 @@ def test_a_stream_keeps_order_and_lists_bad_images(model: Predictor, batch_size:
     assert len(found) == 33
     for number, one in enumerate(found):
         wanted = None if number % 5 == 4 else CLASSES[number % 3]
-        assert one.label == wanted
+        assert one.predicted == wanted
         assert one.status == ("reject" if wanted is None else "answer")
 
 
@@ -268,7 +268,7 @@ def test_a_stream_takes_only_as_much_as_it_needs(model: Predictor) -> None:
 
     stream = model.predict_many(endless(), batch_size=4)
     for _ in range(10):
-        assert next(stream).label == "red"
+        assert next(stream).predicted == "red"
     in_work = 4 * (model.session.threads + 1)
     assert taken <= 12 + in_work
     stream.close()  # type: ignore[attr-defined]
@@ -303,7 +303,7 @@ def test_an_error_in_the_source_comes_through(model: Predictor) -> None:
 def test_one_predictor_serves_several_threads(model: Predictor) -> None:
     jobs = [CLASSES[n % 3] for n in range(60)]
     with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(lambda colour: model.predict(png(picture(colour))).label, jobs))
+        found = list(pool.map(lambda colour: model.predict(png(picture(colour))).predicted, jobs))
     assert found == jobs
 
 
@@ -320,7 +320,7 @@ def test_golden_probabilities_that_differ_are_refused_with_versions(tmp_path: Pa
     assert "onnxruntime 0.0.1 -> " in text
     assert "numpy ? -> " in text
     assert str(path) in text
-    assert load(path, check=False).predict(picture("red")).label == "red"
+    assert load(path, check=False).predict(picture("red")).predicted == "red"
 
 
 def test_a_golden_picture_resized_otherwise_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from overread.bundle.format import Tensors
+from overread.documents.bundle import Tensors
 from overread.predict.prune import output_names, without_outputs
 from overread.predict.session import Session
 from tiny_bundle import SIDE, graph, truth

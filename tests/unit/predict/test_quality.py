@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from overread.bundle.format import QualityLimits
+from overread.documents.bundle import QualityLimits
 from overread.predict.quality import ADVICE, Quality, faults, fit_limits, luminance, measure
 
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from overread.bundle.format import Tensors
 from overread.cores import usable_cores
+from overread.documents.bundle import Tensors
 from overread.errors import BundleError
 from overread.predict.engine import Engine, Opened, open_graph
 from overread.predict.session import Session

@@ -64,7 +64,7 @@ def test_a_folder_of_links_alone_says_so(tree: Path, tmp_path: Path, count: int,
     folder.mkdir()
     for number in range(count):
         (folder / f"{number}.png").symlink_to(tree / "b.png")
-    with pytest.raises(DataError, match=f"holds no image, {said}") as caught:
+    with pytest.raises(DataError, match=f"contains no image, {said}") as caught:
         find_images([folder])
     assert "Name the links themselves" in str(caught.value)
     assert len(find_images(folder.iterdir())) == count
@@ -77,5 +77,5 @@ def test_a_missing_file_is_kept_beside_others_and_refused_alone(tree: Path) -> N
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no image"):
+    with pytest.raises(DataError, match="contains no image"):
         find_images([tmp_path])

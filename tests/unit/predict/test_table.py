@@ -47,7 +47,7 @@ def test_csv_has_a_row_an_image_and_a_column_a_class(
     assert list(rows[0]) == [*FIXED, "p_red", "p_green", "p_blue", "model_sha256"]
     assert [row["path"] for row in rows] == ODD
     assert [row["status"] for row in rows] == ["answer", "answer", "answer", "reject"]
-    assert [row["label"] for row in rows] == ["red", "green", "blue", ""]
+    assert [row["predicted"] for row in rows] == ["red", "green", "blue", ""]
     assert float(rows[0]["p_red"]) == some[0].probability
     assert rows[3]["p_red"] == ""
     assert rows[3]["reason"]
@@ -132,7 +132,7 @@ def test_parquet_goes_on_after_a_stop_and_after_the_end(
     with pytest.raises(DataError, match="another model"):
         open_table(path, CLASSES, "0" * 64)
     path.write_bytes(before[:-9])
-    with pytest.raises(DataError, match="no whole Parquet file"):
+    with pytest.raises(DataError, match="not a complete Parquet file"):
         open_table(path, CLASSES, sha(some))
 
 

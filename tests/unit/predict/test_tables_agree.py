@@ -54,7 +54,7 @@ def prediction(path: str, seed: int = 0, **changes: Any) -> Prediction:
     fields: dict[str, Any] = {
         "path": path,
         "status": "answer",
-        "label": CLASSES[int(p.argmax())],
+        "predicted": CLASSES[int(p.argmax())],
         "probability": float(p.max()),
         "probabilities": dict(zip(CLASSES, p.tolist(), strict=True)),
         "reason": "one class, fits",
@@ -66,7 +66,7 @@ def prediction(path: str, seed: int = 0, **changes: Any) -> Prediction:
 
 
 def rejected(path: str) -> Prediction:
-    none = {"label": None, "probability": None, "probabilities": {}, "ood_score": None}
+    none = {"predicted": None, "probability": None, "probabilities": {}, "ood_score": None}
     return prediction(path, status="reject", reason='is "damaged",\nor so', **none)
 
 
@@ -195,7 +195,7 @@ FOREIGN = {
     "text without an end": b"my notes",
     "bytes": b"\x89PNG\r\n\x1a\n\0\0",
     "rows of another tool": b'{"path": "a.png", "model": "resnet"}\n',
-    "rows without a model": b'{"path": "a.png", "label": "cat"}\n',
+    "rows without a model": b'{"path": "a.png", "predicted": "cat"}\n',
     "our row, then another's": b"@" + b'{"id": 1}\n',
 }
 
@@ -208,7 +208,7 @@ def test_a_jsonl_file_of_another_kind_is_never_emptied(tmp_path: Path, kind: str
         fill(path, ROWS[:1])
         content = path.read_bytes() + content[1:]
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"holds other lines|was made with another model"):
+    with pytest.raises(DataError, match=r"has other lines|was made with another model"):
         PredictionFile(path, CLASSES, SHA)
     assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ["p.jsonl"]
@@ -216,12 +216,19 @@ def test_a_jsonl_file_of_another_kind_is_never_emptied(tmp_path: Path, kind: str
 
 @pytest.mark.parametrize(
     "content",
-    [b"path,label\na,b\n", b"path\n", b"\xff\xfe\0", b"x", b'"path', b"path,status,label\n1,2,3\n"],
+    [
+        b"path,label\na,b\n",
+        b"path\n",
+        b"\xff\xfe\0",
+        b"x",
+        b'"path',
+        b"path,status,predicted\n1,2,3\n",
+    ],
 )
 def test_a_csv_file_of_another_kind_is_never_emptied(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "p.csv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="holds other columns"):
+    with pytest.raises(DataError, match="has other columns"):
         PredictionFile(path, CLASSES, SHA)
     assert path.read_bytes() == content
 
@@ -234,7 +241,7 @@ def test_a_parquet_file_of_another_kind_is_never_emptied(tmp_path: Path) -> None
     parquet.write_table(pyarrow.table({"path": ["a"], "x": [1]}), path)
     for content in (path.read_bytes(), b"PAR1", b"notes", b""):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"holds other columns|is no whole Parquet file"):
+        with pytest.raises(DataError, match=r"has other columns|is not a complete Parquet file"):
             open_table(path, CLASSES, SHA)
         assert path.read_bytes() == content
         assert [p.name for p in tmp_path.iterdir()] == ["p.parquet"]

@@ -17,7 +17,7 @@ def p(*values: float) -> np.ndarray:
 
 def test_answer_when_one_class_fits_and_confidence_reaches_the_point() -> None:
     found = decide(info(conformal=LOOSE), p(0.9, 0.06, 0.04))
-    assert (found.status, found.label, found.code) == ("answer", "red", "sure")
+    assert (found.status, found.predicted, found.code) == ("answer", "red", "sure")
     assert found.probability == pytest.approx(0.9)
     assert "0.90" in found.reason
 
@@ -28,7 +28,7 @@ def test_certainty_is_never_claimed() -> None:
 
 def test_refer_under_the_operating_point() -> None:
     found = decide(info(), p(0.7, 0.2, 0.1))
-    assert (found.status, found.label, found.code) == ("refer", "red", "unsure")
+    assert (found.status, found.predicted, found.code) == ("refer", "red", "unsure")
     assert found.reason == "not confident enough: probability 0.70, at least 0.80 needed"
 
 
@@ -50,7 +50,7 @@ def test_refer_when_the_set_has_not_exactly_the_one_member(
 ) -> None:
     own = info(conformal={"coverage": 0.9, "quantiles": quantiles})
     found = decide(own, p(0.9, 0.06, 0.04))
-    assert (found.status, found.label, found.code) == ("refer", "red", code)
+    assert (found.status, found.predicted, found.code) == ("refer", "red", code)
     assert words in found.reason
 
 
@@ -64,7 +64,7 @@ def test_the_set_holds_classes_up_to_their_own_quantile() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_result_that_is_no_number_is_rejected(bad: float) -> None:
     found = decide(info(), p(0.9, bad, 0.1))
-    assert (found.status, found.label, found.probability) == ("reject", None, None)
+    assert (found.status, found.predicted, found.probability) == ("reject", None, None)
 
 
 def test_reject_beyond_the_limit_says_both_numbers() -> None:
@@ -85,23 +85,23 @@ SEVERAL = info(multilabel=True, operating_point={"confidence": 0.7, "thresholds"
 
 def test_several_labels_are_joined_and_the_least_certain_decides() -> None:
     found = decide(SEVERAL, p(0.9, 0.85, 0.05))
-    assert (found.status, found.label) == ("answer", "red|green")
+    assert (found.status, found.predicted) == ("answer", "red|green")
     assert found.probability == pytest.approx(0.85)
     assert "green" in found.reason
     none = decide(SEVERAL, p(0.1, 0.1, 0.05))
-    assert (none.status, none.label) == ("answer", "")
+    assert (none.status, none.predicted) == ("answer", "")
     assert none.probability == pytest.approx(0.9)
 
 
 def test_one_doubtful_label_of_several_refers() -> None:
     found = decide(SEVERAL, p(0.9, 0.4, 0.05))
-    assert (found.status, found.label, found.code) == ("refer", "red|green", "unsure")
+    assert (found.status, found.predicted, found.code) == ("refer", "red|green", "unsure")
     assert "green" in found.reason
 
 
 def test_without_thresholds_a_label_is_present_from_one_half() -> None:
     own = info(multilabel=True, operating_point={"confidence": 0.5})
-    assert decide(own, p(0.5, 0.49, 0.6)).label == "red|blue"
+    assert decide(own, p(0.5, 0.49, 0.6)).predicted == "red|blue"
 
 
 @pytest.mark.parametrize(

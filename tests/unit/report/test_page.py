@@ -357,7 +357,7 @@ def test_leak_price_and_looks_are_printed(sample_run: Path) -> None:
         "leak_proof": {"value": 0.69, "ci95": [0.6, 0.77], "n": 421},
         "gap": {"value": 0.229, "ci95": [0.14, 0.32], "n": 421},
     }
-    metrics["test_looks"] = 7
+    metrics["test_set_uses"] = 7
     _rewrite(sample_run / "metrics.json", metrics)
     page = page_of(sample_run)
     assert "price" in page.ids and "91.9%" in page.text("")
@@ -387,13 +387,13 @@ def test_refresh_recomputes_from_predictions_alone(sample_run: Path) -> None:
     before = read_json(sample_run / "metrics.json")
     wrong = json.loads(json.dumps(before))
     wrong["test"]["accuracy"]["value"] = 1.0
-    wrong["test_looks"] = 4
+    wrong["test_set_uses"] = 4
     _rewrite(sample_run / "metrics.json", wrong)
     page, document = refresh_report(sample_run)
     after = read_json(sample_run / "metrics.json")
     assert after["test"]["accuracy"] == before["test"]["accuracy"]
     assert after["test"] == json.loads(json.dumps(document["test"]))
-    assert after["test_looks"] == 4 and page.is_file()
+    assert after["test_set_uses"] == 4 and page.is_file()
 
 
 def test_refresh_needs_predictions(sample_run: Path) -> None:

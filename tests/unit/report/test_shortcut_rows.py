@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from overread.documents.predictions import PredictionTable, read_predictions
-from overread.evaluation.heatmap_overlap import HEATMAPS_FILE, Look, write_looks
+from overread.evaluation.heatmap_overlap import OVERLAP_FILE, ImageOverlap, write_overlaps
 from overread.evaluation.recompute import recompute
-from overread.evaluation.shortcut_tests import SHORTCUTS_FILE, write_tables
+from overread.evaluation.shortcut_tests import SHORTCUT_TESTS_FILE, write_tables
 from overread.files import read_json, write_json
 from overread.pages.texts import load_texts
 from overread.report.card import write_cards
@@ -25,14 +25,14 @@ def tried(sample_run: Path) -> Path:
     test = read_predictions(sample_run / "predictions.csv").select("test")
     normal = [i for i, label in enumerate(test.labels) if label != "normal"]
     tables: dict[str, PredictionTable] = {"border_only": test, "masked_only": test.rows(normal)}
-    write_tables(sample_run / SHORTCUTS_FILE, tables)
-    looks = [
-        Look(path, group, label, label, 0.1, None if i % 9 == 0 else 0.25 + 0.1 * (i % 3))
+    write_tables(sample_run / SHORTCUT_TESTS_FILE, tables)
+    overlaps = [
+        ImageOverlap(path, group, label, label, 0.1, None if i % 9 == 0 else 0.25 + 0.1 * (i % 3))
         for i, (path, group, label) in enumerate(
             zip(test.paths, test.groups, test.labels, strict=True)
         )
     ]
-    write_looks(sample_run / HEATMAPS_FILE, looks)
+    write_overlaps(sample_run / OVERLAP_FILE, overlaps)
     write_json(sample_run / "metrics.json", recompute(sample_run))
     write_report(sample_run)
     return sample_run
@@ -68,7 +68,7 @@ def test_every_figure_of_it_is_vouched_for(tried: Path) -> None:
 
 
 def test_a_changed_row_of_predictions_is_seen(tried: Path) -> None:
-    path = tried / SHORTCUTS_FILE
+    path = tried / SHORTCUT_TESTS_FILE
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:5] + lines[6:]), encoding="utf-8")
     failed = {check.name for check in verify_run(tried) if check.passed is False}

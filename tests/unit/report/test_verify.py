@@ -123,6 +123,6 @@ def test_recomputing_keeps_what_predictions_cannot_give(
     write_json(run / "metrics.json", document)
     again = recompute(run)
     assert again["leak_price"] == {"gap": 0.2}
-    assert again["test_looks"] == 1
+    assert again["test_set_uses"] == 1
     assert again["method"] == document["method"]
     assert json.loads(json.dumps(again))["test"] == document["test"]

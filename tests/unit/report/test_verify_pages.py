@@ -100,18 +100,18 @@ def test_a_run_that_was_renamed_or_drawn_again_passes(
 @pytest.fixture
 def other_version(run: Path) -> Path:
     """The run, its pages recorded as another version's."""
-    record = read_json(run / "written.json")
+    record = read_json(run / "page_record.json")
     for entry in record["files"].values():
         entry["by"] = "0.0.9 abc"
-    write_json(run / "written.json", record)
+    write_json(run / "page_record.json", record)
     return run
 
 
 def record_again(run: Path) -> None:
     """Record the report's hash anew, as if the other version had written it so."""
-    record = read_json(run / "written.json")
+    record = read_json(run / "page_record.json")
     record["files"]["report.html"]["sha256"] = sha256_file(run / "report.html")
-    write_json(run / "written.json", record)
+    write_json(run / "page_record.json", record)
 
 
 def test_what_another_version_wrote_is_altered_where_its_hash_is(other_version: Path) -> None:
@@ -149,7 +149,7 @@ def test_other_numbers_are_not_excused_by_another_version(other_version: Path) -
 
 
 def test_without_a_record_words_are_left_open_and_numbers_are_not(run: Path) -> None:
-    (run / "written.json").unlink()
+    (run / "page_record.json").unlink()
     assert outcome(run)["report.html"].passed
     assert outcome(run)["figures"].passed in (None, True)  # without PNG files all is drawn again
     reword(run / "report.html", "Where it errs", "Where it goes wrong")

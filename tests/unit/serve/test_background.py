@@ -12,11 +12,11 @@ import pytest
 
 from overread.errors import DataError
 from overread.files import write_json
-from overread.serve.background import PAGE_FILE, Page, find_page, start_page
+from overread.serve.background import PAGE_FILE, RunningPage, find_page, start_page
 from tiny_bundle import write_tiny
 
 
-def gone(page: Page) -> bool:
+def gone(page: RunningPage) -> bool:
     try:
         urllib.request.urlopen(page.address + "healthz", timeout=60).close()  # noqa: S310
     except (urllib.error.URLError, ConnectionError):
@@ -25,7 +25,7 @@ def gone(page: Page) -> bool:
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
+def page(tmp_path: Path) -> Iterator[RunningPage]:
     started = start_page(write_tiny(tmp_path / "model.overread"), tmp_path, minutes=2)
     yield started
     if not gone(started):
@@ -33,7 +33,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
         os.waitpid(started.pid, 0)
 
 
-def test_the_page_goes_on_and_is_found_again(page: Page, tmp_path: Path) -> None:
+def test_the_page_goes_on_and_is_found_again(page: RunningPage, tmp_path: Path) -> None:
     with urllib.request.urlopen(page.address, timeout=60) as answer:  # noqa: S310
         assert answer.status == 200 and b"<html" in answer.read()
     assert (tmp_path / "cases.sqlite").is_file()
@@ -42,7 +42,7 @@ def test_the_page_goes_on_and_is_found_again(page: Page, tmp_path: Path) -> None
     assert os.getsid(page.pid) == page.pid, "a signal to our terminal must not end it"
 
 
-def test_a_page_that_has_ended_is_not_found(page: Page, tmp_path: Path) -> None:
+def test_a_page_that_has_ended_is_not_found(page: RunningPage, tmp_path: Path) -> None:
     os.kill(page.pid, signal.SIGTERM)
     os.waitpid(page.pid, 0)
     assert find_page(tmp_path) is None

@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from overread.stats.effective_size import Limits, auroc_cases
-from overread.stats.intervals import (
-    Estimate,
-    bounded,
-    design_effect,
-    proportion,
-    score_interval,
-    tidy,
-)
+from overread.stats.estimate import Estimate, tidy
+from overread.stats.intervals import bounded, design_effect, proportion, score_interval
 from overread.stats.resample import group_rows
 
 ONES = np.ones(20)

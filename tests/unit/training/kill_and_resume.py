@@ -18,9 +18,9 @@ import torch
 
 import overread.training.fit as fitting
 from overread.documents.manifest import read_manifest
+from overread.documents.plan import Plan
 from overread.files import read_csv
 from overread.training.checkpoint import load_checkpoint
-from overread.training.plan import Plan, read_plan
 
 
 def child(run: Path, plan: Plan, data: Path, die: str = "") -> int:
@@ -89,8 +89,8 @@ def digest(state: dict[str, torch.Tensor]) -> str:
 
 def main(data: Path, folder: Path, kills: int, seed: int) -> None:
     torch.set_num_threads(1)
-    plan = read_plan(data)
-    import lightning.fabric  # noqa: F401 - once, before forking
+    plan = Plan.read(data)
+    import lightning_fabric  # noqa: F401 - once, before forking
 
     started = time.monotonic()
     assert os.waitpid(child(folder / "whole", plan, data), 0)[1] == 0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from overread.errors import ConfigError
-from overread.export.head_gradient import ADJOINTS, GradCAM, head_gradient
+from overread.export.head_gradient import INPUT_GRADIENTS, GradCAM, head_gradient
 from overread.importers.torch_head import cut_at_last_map
 from overread.recipe.schema import Augment, Cosine, EarlyStopping, Monitor, Plateau
 from overread.training.augment import DRAWS, augment, centre_crop
@@ -26,7 +26,7 @@ from overread.training.sampling import batch_bounds, class_weights, epoch_order,
 pytestmark = pytest.mark.torch
 
 
-# Each layer of the adjoint table, with any gradient coming in
+# Each layer of the table of input gradients, with any gradient coming in
 
 
 def settled(layer: nn.Module) -> nn.Module:
@@ -65,12 +65,12 @@ LAYERS = {
 
 
 def test_every_layer_of_the_table_is_tried() -> None:
-    assert {type(layer) for layer, _ in LAYERS.values()} == set(ADJOINTS)
+    assert {type(layer) for layer, _ in LAYERS.values()} == set(INPUT_GRADIENTS)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("shared", [False, True], ids=["a gradient each", "one for all"])
-def test_each_adjoint_is_autograds_for_any_gradient(name: str, shared: bool) -> None:
+def test_each_input_gradient_is_autograds_for_any_gradient(name: str, shared: bool) -> None:
     kind, shape = LAYERS[name]
     layer = settled(kind)
     x = 3 * torch.randn(4, *shape)
@@ -83,7 +83,7 @@ def test_each_adjoint_is_autograds_for_any_gradient(name: str, shared: bool) -> 
         for k in range(5)
     ]
     with torch.no_grad():
-        found = ADJOINTS[type(layer)](layer, x, coming)
+        found = INPUT_GRADIENTS[type(layer)](layer, x, coming)
     torch.testing.assert_close(found.expand(4, 5, *shape), torch.stack(wanted, 1))
 
 

@@ -10,7 +10,7 @@ import torch
 from overread.documents.manifest import ImageRecord, Manifest
 from overread.errors import DataError
 from overread.images.preprocess import PreprocessSpec
-from overread.training.data import load_part, targets_of
+from overread.training.data import load_split, targets_of
 
 SPEC = PreprocessSpec(32, 32)
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def test_only_the_part_asked_for_is_read(
     make_manifest: Callable[..., Manifest], tmp_path: Path
 ) -> None:
     manifest = make_manifest(10)
-    part = load_part(manifest, "val", manifest.classes, SPEC, tmp_path / "c", multilabel=False)
+    part = load_split(manifest, "val", manifest.classes, SPEC, tmp_path / "c", multilabel=False)
     assert len(part) == 4
     assert {r.split for r in part.records} == {"val"}
     assert part.targets.tolist() == [manifest.classes.index(r.label) for r in part.records]
@@ -34,7 +34,7 @@ def test_a_batch_is_pixels_and_labels_of_the_rows_asked_for(
     make_manifest: Callable[..., Manifest], tmp_path: Path
 ) -> None:
     manifest = make_manifest(10)
-    part = load_part(manifest, "train", manifest.classes, SPEC, tmp_path / "c", multilabel=False)
+    part = load_split(manifest, "train", manifest.classes, SPEC, tmp_path / "c", multilabel=False)
     rows = np.array([5, 0, 5])
     batch = part.inputs(rows, CPU)
     assert batch.shape == (3, 32, 32, 3) and batch.dtype == torch.uint8
@@ -46,7 +46,7 @@ def test_maps_stand_in_for_the_images(
     make_manifest: Callable[..., Manifest], tmp_path: Path
 ) -> None:
     manifest = make_manifest(10)
-    part = load_part(manifest, "val", manifest.classes, SPEC, tmp_path / "c", multilabel=False)
+    part = load_split(manifest, "val", manifest.classes, SPEC, tmp_path / "c", multilabel=False)
     maps = np.arange(8, dtype=np.float32).reshape(4, 2)
     assert part.with_maps(maps).inputs(np.array([2]), CPU).tolist() == [[4.0, 5.0]]
 
@@ -57,7 +57,7 @@ def test_an_unreadable_image_leaves_with_its_label(
     manifest = make_manifest(10)
     lost = next(r for r in manifest.records if r.split == "train")
     (manifest.root / lost.path).write_bytes(b"gone")
-    part = load_part(manifest, "train", manifest.classes, SPEC, tmp_path / "c", multilabel=False)
+    part = load_split(manifest, "train", manifest.classes, SPEC, tmp_path / "c", multilabel=False)
     assert [u.path for u in part.images.unreadable] == [lost.path]
     assert len(part) == len(part.targets) == 11
 
@@ -65,7 +65,7 @@ def test_an_unreadable_image_leaves_with_its_label(
 def test_an_empty_part_is_an_error(make_manifest: Callable[..., Manifest], tmp_path: Path) -> None:
     manifest = make_manifest(2)
     with pytest.raises(DataError, match="'test'"):
-        load_part(manifest, "test", manifest.classes, SPEC, tmp_path / "c", multilabel=False)
+        load_split(manifest, "test", manifest.classes, SPEC, tmp_path / "c", multilabel=False)
 
 
 def test_several_labels_are_zeros_and_ones() -> None:

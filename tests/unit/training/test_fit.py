@@ -17,10 +17,10 @@ from overread.networks.inference import predict_features, predict_logits
 from overread.recipe.load import load_recipe, with_overrides
 from overread.recipe.schema import Recipe
 from overread.training.checkpoint import load_checkpoint
-from overread.training.data import load_part
+from overread.training.data import load_split
 from overread.training.fit import fit, load_best
 from overread.training.loop import score
-from overread.training.plan import write_plan
+from overread.training.options import TrainOptions
 from overread.training.planning import make_plan
 from overread.training.record import COLUMNS
 from overread.training.result import FitResult
@@ -32,8 +32,8 @@ Make = Callable[..., Manifest]
 def train(
     manifest: Manifest, recipe: Recipe, run: Path, changes: dict[str, object] | None = None
 ) -> FitResult:
-    plan = make_plan(manifest, with_overrides(recipe, changes or {}), threads=1)
-    write_plan(run, plan)
+    plan = make_plan(manifest, with_overrides(recipe, changes or {}), TrainOptions(threads=1))
+    plan.write(run)
     return fit(plan, manifest, run, show=False)
 
 
@@ -67,7 +67,7 @@ def test_the_best_epoch_is_what_is_kept(make_manifest: Make, tiny: Recipe, tmp_p
     accuracies = [row["val_accuracy"] for row in history]
     assert result.best_epoch == 1 + int(np.argmax(accuracies))
     model = load_best(tmp_path)
-    val = load_part(
+    val = load_split(
         manifest,
         "val",
         manifest.classes,
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(
     manifest = make_manifest(10)
     first, second = (train(manifest, tiny, tmp_path / n, {"epochs": 2}) for n in ("a", "b"))
     assert same(weights_of(first), weights_of(second))
-    plan = make_plan(manifest, with_overrides(tiny, {"epochs": 2}), threads=1, seed=1)
+    plan = make_plan(manifest, with_overrides(tiny, {"epochs": 2}), TrainOptions(threads=1, seed=1))
     other = fit(plan, manifest, tmp_path / "c", show=False)
     assert not same(weights_of(first), weights_of(other))
 
@@ -187,8 +187,8 @@ def test_nothing_is_said_unless_asked(
     make_manifest: Make, tiny: Recipe, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     manifest = make_manifest(10)
-    plan = make_plan(manifest, with_overrides(tiny, {"epochs": 2}), threads=1)
-    level = logging.getLogger("lightning").level
+    plan = make_plan(manifest, with_overrides(tiny, {"epochs": 2}), TrainOptions(threads=1))
+    level = logging.getLogger("lightning_fabric").level
     capfd.readouterr()
     fit(plan, manifest, tmp_path / "quiet", show=False)
     assert capfd.readouterr() == ("", "")
@@ -197,21 +197,19 @@ def test_nothing_is_said_unless_asked(
     assert out == ""
     assert "Epoch 2/2: loss" in err and "images/s" in err
     assert "validation loss" in err and "s left" in err
-    assert logging.getLogger("lightning").level == level
+    assert logging.getLogger("lightning_fabric").level == level
 
 
 def test_a_plan_for_a_missing_gpu_is_refused(
     make_manifest: Make, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     manifest = make_manifest(10)
-    plan = replace(make_plan(manifest, tiny, threads=1), device="cuda")
+    plan = make_plan(manifest, tiny, TrainOptions(threads=1)).model_copy(update={"device": "cuda"})
     with pytest.raises(ConfigError, match="GPU"):
         fit(plan, manifest, tmp_path / "run", show=False)
     with pytest.raises(ConfigError, match="GPU"):
-        make_plan(manifest, tiny, device="cuda")
+        make_plan(manifest, tiny, TrainOptions(device="cuda"))
 
 
 def test_without_a_checkpoint_there_is_nothing_to_load(
@@ -219,7 +217,7 @@ def test_without_a_checkpoint_there_is_nothing_to_load(
 ) -> None:
     with pytest.raises(DataError, match="does not exist"):
         load_best(tmp_path)
-    write_plan(tmp_path, make_plan(make_manifest(10), tiny, threads=1))
+    make_plan(make_manifest(10), tiny, TrainOptions(threads=1)).write(tmp_path)
     with pytest.raises(DataError, match="Train first"):
         load_best(tmp_path)
 
@@ -237,8 +235,8 @@ def test_on_a_gpu_it_learns_repeats_itself_and_loads_on_a_cpu(
     assert next(load_best(tmp_path / "a").parameters()).device.type == "cpu"
 
 
-def test_importing_fit_loads_neither_lightning_nor_timm() -> None:
-    heavy = ("lightning", "timm", "sklearn", "matplotlib")
+def test_importing_fit_loads_neither_fabric_nor_timm() -> None:
+    heavy = ("lightning_fabric", "timm", "sklearn", "matplotlib")
     code = f"import sys, overread.training.fit; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ}
@@ -250,8 +248,8 @@ def test_importing_fit_loads_neither_lightning_nor_timm() -> None:
 def test_auto_learns_from_a_random_start(make_manifest: Make, tmp_path: Path) -> None:
     manifest = make_manifest(40)
     recipe = with_overrides(load_recipe("auto"), {"epochs": 8, "batch_size": 8})
-    plan = make_plan(manifest, recipe, threads=1, from_scratch=True, minutes=60)
-    write_plan(tmp_path / "run", plan)
+    plan = make_plan(manifest, recipe, TrainOptions(threads=1, from_scratch=True, minutes=60))
+    plan.write(tmp_path / "run")
     result = fit(plan, manifest, tmp_path / "run", show=False)
     assert result.metric == "val_macro_auroc"
     assert result.best_metric is not None and result.best_metric > 0.9

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,11 @@ from overread.recipe.load import with_overrides
 from overread.recipe.schema import NORMALISE, Recipe
 from overread.training import linear_probe
 from overread.training.checkpoint import load_checkpoint
-from overread.training.data import load_part
+from overread.training.data import load_split
 from overread.training.fit import fit
 from overread.training.linear_probe import choose_strength, fit_head, fits_head, regress
 from overread.training.loop import score
+from overread.training.options import TrainOptions
 from overread.training.planning import make_plan
 from training_record import read_history
 
@@ -99,9 +99,9 @@ def pretrained(dropout: bool = True) -> Classifier:
 
 def test_a_fitted_head_answers_at_once(make_manifest: Make, tiny: Recipe, tmp_path: Path) -> None:
     manifest = make_manifest(20)
-    plan = make_plan(manifest, with_overrides(tiny, {"head_epochs": 2}), threads=1)
+    plan = make_plan(manifest, with_overrides(tiny, {"head_epochs": 2}), TrainOptions(threads=1))
     train, val = (
-        load_part(manifest, s, plan.classes, plan.preprocess, tmp_path / "c", multilabel=False)
+        load_split(manifest, s, plan.classes, plan.preprocess, tmp_path / "c", multilabel=False)
         for s in ("train", "val")
     )
     model = pretrained()
@@ -134,10 +134,10 @@ def test_the_fitted_head_is_a_candidate_of_its_own(
 ) -> None:
     """A rate that destroys the network leaves epoch 0, the fitted head, as the best."""
     manifest = make_manifest(20)
-    monkeypatch.setattr("overread.training.fit.build_classifier", lambda *_, **__: pretrained())
+    monkeypatch.setattr("overread.training.begin.build_classifier", lambda *_, **__: pretrained())
     changes = {"head_epochs": 1, "optimiser.lr": 5.0, "epochs": 2, "schedule": None}
-    plan = make_plan(manifest, with_overrides(tiny, changes), threads=1)
-    result = fit(replace(plan, from_scratch=False), manifest, tmp_path, show=False)
+    plan = make_plan(manifest, with_overrides(tiny, changes), TrainOptions(threads=1))
+    result = fit(plan.model_copy(update={"from_scratch": False}), manifest, tmp_path, show=False)
     history = read_history(tmp_path)
     assert [row["epoch"] for row in history] == [0, 1, 2]
     assert result.best_epoch == 0
@@ -149,10 +149,10 @@ def test_the_fitted_head_is_a_candidate_of_its_own(
 def test_no_epochs_leave_the_fitted_head_alone(
     make_manifest: Make, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("overread.training.fit.build_classifier", lambda *_, **__: pretrained())
+    monkeypatch.setattr("overread.training.begin.build_classifier", lambda *_, **__: pretrained())
     manifest = make_manifest(10)
-    plan = make_plan(manifest, with_overrides(tiny, {"head_epochs": 1}), threads=1)
-    plan = replace(plan, from_scratch=False, epochs=0)
+    plan = make_plan(manifest, with_overrides(tiny, {"head_epochs": 1}), TrainOptions(threads=1))
+    plan = plan.model_copy(update={"from_scratch": False, "epochs": 0})
     result = fit(plan, manifest, tmp_path, show=False)
     assert (result.best_epoch, result.epochs_run, result.stopped_early) == (0, 0, False)
 

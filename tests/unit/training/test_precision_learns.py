@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from overread.documents.plan import Arithmetic
 from overread.networks.classifier import build_classifier
-from overread.networks.precision import Name, autocast
+from overread.networks.precision import autocast
 from overread.networks.start import resolve_start
 from overread.recipe.load import load_recipe, recipe_names, with_overrides
 from overread.recipe.schema import SequentialModel
@@ -28,7 +29,7 @@ def halves(side: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(images.astype(np.uint8)), torch.from_numpy(labels)
 
 
-def losses(name: str, precision: Name) -> np.ndarray:
+def losses(name: str, precision: Arithmetic) -> np.ndarray:
     """The loss of each step from the same random start, without dropout: its draws would differ."""
     recipe = load_recipe(name)
     # Networks from Keras's start learn slowly, and cost little.

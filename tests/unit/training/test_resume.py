@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,10 @@ from overread.recipe.schema import Recipe
 from overread.training import fit as fitting
 from overread.training.checkpoint import load_checkpoint, save_checkpoint
 from overread.training.fit import fit
-from overread.training.plan import write_plan
+from overread.training.options import TrainOptions
 from overread.training.planning import make_plan, plan_run
 
+ONE = TrainOptions(threads=1)
 SCRIPT = Path(__file__).with_name("kill_and_resume.py")
 
 
@@ -38,7 +38,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
     if frozen:
         changes = {"model": FROZEN, "augment": {}, "input.height": 48, "input.width": 48}
         recipe = with_overrides(tiny, {**changes, "batch_size": 12, "epochs": 3})
-    write_plan(data, make_plan(manifest, recipe, threads=1, from_scratch=frozen))
+    make_plan(manifest, recipe, TrainOptions(threads=1, from_scratch=frozen)).write(data)
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(data), str(tmp_path), "4", "1"],
         capture_output=True,
@@ -67,7 +67,9 @@ def plan_and_data(
     manifest = make_manifest(10)
 
     def plan(**changes: object) -> object:
-        return make_plan(manifest, with_overrides(tiny, {"epochs": 2, **changes}), threads=1)
+        return make_plan(
+            manifest, with_overrides(tiny, {"epochs": 2, **changes}), TrainOptions(threads=1)
+        )
 
     return plan, manifest
 
@@ -111,20 +113,26 @@ def test_a_finished_run_of_other_settings_is_named(plan_and_data, tmp_path: Path
     plan, manifest = plan_and_data
     fit(plan(), manifest, tmp_path / "run", show=False)
     with pytest.raises(ConfigError, match="seed was 0, now 1"):
-        fit(replace(plan(), seed=1), manifest, tmp_path / "run", resume=True, show=False)
+        fit(
+            plan().model_copy(update={"seed": 1}),
+            manifest,
+            tmp_path / "run",
+            resume=True,
+            show=False,
+        )
 
 
 def test_the_plan_of_a_resumed_run_is_the_first_one(
     make_manifest: Callable[..., Manifest], tiny: Recipe, tmp_path: Path
 ) -> None:
     manifest = make_manifest(10)
-    first = plan_run(tmp_path, manifest, tiny, threads=1)
-    assert plan_run(tmp_path, manifest, tiny, threads=1, resume=True) == first
+    first = plan_run(tmp_path, manifest, tiny, ONE)
+    assert plan_run(tmp_path, manifest, tiny, ONE, resume=True) == first
     with pytest.raises(ConfigError, match="seed was 0, now 3"):
-        plan_run(tmp_path, manifest, tiny, threads=1, seed=3, resume=True)
+        plan_run(tmp_path, manifest, tiny, TrainOptions(threads=1, seed=3), resume=True)
     moved = manifest.with_records(manifest.records[:-1])
     with pytest.raises(DataError, match="have changed"):
-        plan_run(tmp_path, moved, tiny, threads=1, resume=True)
+        plan_run(tmp_path, moved, tiny, ONE, resume=True)
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(

@@ -20,8 +20,9 @@ from overread.export import attempts as module  # noqa: E402
 from overread.export.agreement import Answered, agreement, macro_auroc  # noqa: E402
 from overread.export.openvino_ir import export_openvino  # noqa: E402
 from overread.export.run_source import open_run  # noqa: E402
-from overread.export.torch_program import export_torch  # noqa: E402
+from overread.export.torch_export import export_torch  # noqa: E402
 from overread.predict.predictor import load  # noqa: E402
+from overread.training.options import TrainOptions  # noqa: E402
 from overread.workflows.convert import reexport  # noqa: E402
 from overread.workflows.train import train  # noqa: E402
 
@@ -76,9 +77,8 @@ def run(home: Path) -> Path:
         Image.fromarray(stripes(rng, name == "upright")).save(path)
     (home / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
     folder = home / "run"
-    train(
-        home / "data", folder, recipe=home / "tiny.yaml", from_scratch=True, threads=1, show=False
-    )
+    options = TrainOptions(recipe=home / "tiny.yaml", from_scratch=True, threads=1)
+    train(home / "data", folder, options, show=False)
     return folder
 
 

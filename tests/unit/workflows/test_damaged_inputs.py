@@ -25,12 +25,12 @@ from overread.export.parity import check_same
 from overread.export.run_source import open_run, run_of
 from overread.files import sha256_file, write_json
 from overread.images.preprocess import PreprocessSpec, load_preprocessed
-from overread.importers.torch_file import is_program
+from overread.importers.torch_file import is_torch_file
 from overread.networks.weight_files import WeightHints, read_weights
 from overread.recipe.load import list_recipes, load_recipe, parse_recipe, with_overrides
 from overread.recipe.schema import Recipe
 from overread.training.cache import cache_images
-from overread.training.plan import differences, refuse_differences
+from overread.training.differences import differences, refuse_differences
 from overread.training.record import COLUMNS, write_history
 from overread.workflows.import_model import import_model
 from tiny_bundle import info, picture, png
@@ -216,7 +216,7 @@ def test_a_damaged_archive_is_said(suffix: str, record: bytes, tmp_path: Path) -
     path = tmp_path / f"model{suffix}"
     whole = scripted(path)
     path.write_bytes(whole)
-    assert is_program(path)
+    assert is_torch_file(path)
     path.write_bytes(whole.replace(record, b"XXXX"))
     with pytest.raises(ConfigError, match=f"model{suffix}"):
         import_model(path, tmp_path / "out.overread", ["a", "b"], pixels="raw", size=(8, 8))
@@ -309,7 +309,7 @@ def run_folder(run: Path, root: Path, records: list[ImageRecord]) -> Any:
     digest = sha256_file(run / "manifest.csv")
     certificate = {"verified_by": "overread.dataset.split.verifier 1", "manifest_sha256": digest}
     write_json(run / "certificate.json", certificate)
-    return info(data={"images": 4, "manifest_sha256": digest, "policy": "leak-proof"})
+    return info(data={"images": 4, "manifest_sha256": digest, "method": "leak-proof"})
 
 
 def test_a_run_gives_its_training_and_validation_images_wherever_they_lie(

@@ -278,5 +278,5 @@ def test_features_alone_are_no_model(tmp_path: Path) -> None:
 
     headless = timm.create_model("resnet18", num_classes=0).state_dict()
     torch.save(headless, tmp_path / "features.pth")
-    with pytest.raises(ConfigError, match="holds no classifier"):
+    with pytest.raises(ConfigError, match="lacks the classifier"):
         import_model(tmp_path / "features.pth", tmp_path / "m.overread", ["a", "b"])

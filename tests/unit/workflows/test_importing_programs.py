@@ -19,8 +19,8 @@ from overread.cli.main import app
 from overread.errors import ConfigError
 from overread.export.head_gradient import GradCAM
 from overread.images.preprocess import PreprocessSpec, load_preprocessed
-from overread.importers.torch_file import is_program
-from overread.importers.torch_network import program_classifier
+from overread.importers.torch_file import is_torch_file
+from overread.importers.torch_network import torch_classifier
 from overread.workflows.import_model import import_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
@@ -136,9 +136,9 @@ def test_probabilities_are_those_of_the_program(name: str, way: str, tmp_path: P
     make, classes = NETWORKS[name]
     network = shaken(make())
     path = saved(network, tmp_path / "model.pt", way)
-    assert is_program(path)
+    assert is_torch_file(path)
     size = None if way in {"pt2", "fixed"} else (SIDE, SIDE)
-    taken, found_size = program_classifier(path, names(classes), pixels="zero_one", size=size)
+    taken, found_size = torch_classifier(path, names(classes), pixels="zero_one", size=size)
     assert found_size == (SIDE, SIDE)
     images = pictures(200)
     with torch.no_grad():
@@ -153,7 +153,7 @@ def test_probabilities_are_those_of_the_program(name: str, way: str, tmp_path: P
 def test_the_map_is_the_last_convolution_after_its_activation(tmp_path: Path) -> None:
     network = shaken(Published())
     path = saved(network, tmp_path / "model.pt2", "pt2")
-    taken, _ = program_classifier(path, names(2), pixels="zero_one")
+    taken, _ = torch_classifier(path, names(2), pixels="zero_one")
     assert [type(layer) for layer in taken.head] == [
         nn.MaxPool2d, nn.Flatten, nn.Linear, nn.ReLU, nn.BatchNorm1d, nn.Linear,
     ]  # fmt: skip
@@ -300,7 +300,7 @@ def test_what_cannot_be_taken_over_is_said(
     else:
         path = saved(network.eval(), tmp_path / "model.pt2", way)
     with pytest.raises(ConfigError) as caught:
-        program_classifier(path, names(2), **{"pixels": "zero_one", **options})  # type: ignore[arg-type]
+        torch_classifier(path, names(2), **{"pixels": "zero_one", **options})  # type: ignore[arg-type]
     for word in words:
         assert word in str(caught.value)
     assert "model.pt2" in str(caught.value) or "pixels are" in str(caught.value)
@@ -328,7 +328,7 @@ def test_no_code_in_a_program_is_run(inside: str, tmp_path: Path) -> None:
         for name, data in {**entries, inside: harm.getvalue()}.items():
             archive.writestr(f"model/{name}", data)
     with pytest.raises(ConfigError, match=r"bad\.pt2"):
-        program_classifier(bad, names(2), pixels="zero_one")
+        torch_classifier(bad, names(2), pixels="zero_one")
     assert not trace.exists()
 
 

@@ -19,10 +19,11 @@ from overread.dataset.read.source import image_bytes
 from overread.documents.manifest import AUDIT_FILE, ImageRecord, Manifest, read_manifest
 from overread.errors import DataError, ImageRefused
 from overread.files import read_json, write_text
-from overread.pages.page_record import note_written
+from overread.pages.page_record import record_pages
 from overread.pages.probes import FAILED, probe_name
 from overread.pages.render import data_uri, render_page
 from overread.pages.texts import Said, say
+from overread.stats.estimate import Estimate
 
 PACKAGE = Path(__file__).parent
 PICTURE = re.compile(r'<img src="data:image/jpeg;base64,([^"]*)" alt="([^"]*)"')
@@ -77,7 +78,7 @@ def write_audit_page(run: Path) -> Path:
     audit, manifest = read_json(run / AUDIT_FILE), read_manifest(run)
     page = render_audit_page(audit, manifest, lambda path: thumbnail(manifest.root, path))
     write_text(run / "audit.html", page)
-    note_written(run, [run / "audit.html"])
+    record_pages(run, [run / "audit.html"])
     return run / "audit.html"
 
 
@@ -241,7 +242,7 @@ def _shortcuts(audit: Document) -> Iterator[dict[str, Any]]:
     for probe in audit.get("shortcuts") or ():
         yield {
             "name": probe_name(str(probe["probe"])),
-            "estimate": {"value": probe.get("auroc"), "ci95": probe.get("ci95")},
+            "estimate": Estimate(probe.get("auroc"), *(probe.get("ci95") or (None, None))),
             "n": probe.get("n", audit.get("images")),
             "verdict": str(probe.get("verdict", "unknown")).lower(),
         }

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 START = "0" * 64
+# A column renamed since stays in the hash under its first name: entries written before it are
+# still whole, and there is one rule for all of them.
+HASHED_AS = {"predicted": "label"}
 
 
 class Head(NamedTuple):
@@ -53,7 +56,11 @@ def digest(table: str, row: Mapping[str, Any]) -> str:
 
     Empty columns are left out, so that one added later does not change the hash of old rows.
     """
-    content = {name: value for name, value in row.items() if name != "hash" and value is not None}
+    content = {
+        HASHED_AS.get(name, name): value
+        for name, value in row.items()
+        if name != "hash" and value is not None
+    }
     text = json.dumps(
         {"table": table, **content}, sort_keys=True, separators=(",", ":"), default=str
     )

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, IntegrityError, SQ
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from overread.errors import CaseLogError, ConfigError
+from overread.extras import install_hint
 
 FORMS = "Use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
 WAIT_S = 15  # for another writer's transaction, which lasts milliseconds
@@ -99,7 +100,9 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise ConfigError("is no database address", where="--database", hint=FORMS) from None
+        raise ConfigError(
+            "is not a valid database address", where="--database", hint=FORMS
+        ) from None
     kind = {"postgres": "postgresql"}.get(parsed.get_backend_name(), parsed.get_backend_name())
     if kind not in ("sqlite", "postgresql"):
         raise ConfigError(f"'{kind}' is not supported", where="--database", hint=FORMS)
@@ -113,7 +116,7 @@ def _postgres(url: URL) -> Engine:
         raise ConfigError(
             "PostgreSQL needs the driver psycopg",
             where="--database",
-            hint="Install it: pip install 'overread[postgres]'.",
+            hint=install_hint("psycopg"),
         )
     arguments = {name: value for name, value in POSTGRES.items() if name not in url.query}
     return create_engine(

@@ -2,7 +2,7 @@
 
 Each share is followed by week. For every week it could have begun in, all images since then are set
 against all before; the best beginning is kept and tested exactly (Fisher; Mann and Whitney for
-distances), with Bonferroni's correction for all weeks and measures looked at. An image counts once
+distances), with Bonferroni's correction for all weeks and measures compared. An image counts once
 a week, however often it was sent.
 """
 
@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from overread.bundle.format import BundleInfo
+from overread.documents.bundle import BundleInfo
 from overread.serve.case_log.records import Case
-from overread.stats.intervals import LEVEL, Estimate
+from overread.stats.estimate import Estimate
+from overread.stats.intervals import LEVEL
 
 ALPHA = 0.01  # low: people look every week
 FEWEST = 20  # images on either side of a change
@@ -27,12 +28,13 @@ LEAST_POINTS = 0.05  # a smaller change of a share is not reported, however sure
 LEAST_SPREADS = 0.25  # nor one of the mean distance, in standard deviations
 STATUSES = {"answered": "answer", "referred": "refer", "rejected": "reject"}
 DISTANCE, AGREEMENT = "distance", "agreement"
+PREDICTED = "predicted "  # before the name of a class
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Series:
+class WeeklyValues:
     """One measure: `values` (n,) of images in the weeks `weeks` (n,), Mondays as ordinals, rising.
 
     A share holds 0 and 1; the mean distance from the training images holds scores.
@@ -86,7 +88,7 @@ class Drift:
     sha256: str
     images: int
     weeks: tuple[date, ...]
-    series: Mapping[str, Series]
+    series: Mapping[str, WeeklyValues]
     changes: tuple[Change, ...]
     against: tuple[Against, ...]
 
@@ -125,17 +127,17 @@ class _Seen:
 
     week: int
     status: str
-    label: str | None
+    predicted: str | None
     score: float | None
     agrees: bool | None
 
     @classmethod
     def of(cls, case: Case, week: int) -> _Seen:
-        label = None if case.label is None else sys.intern(case.label)
+        predicted = None if case.predicted is None else sys.intern(case.predicted)
         agrees = None
-        if case.label is not None and case.reading:
-            agrees = set(case.reading.split("|")) == set(case.label.split("|"))
-        return cls(week, sys.intern(case.status), label, case.ood_score, agrees)
+        if case.predicted is not None and case.reading:
+            agrees = set(case.reading.split("|")) == set(case.predicted.split("|"))
+        return cls(week, sys.intern(case.status), predicted, case.ood_score, agrees)
 
 
 def find_drift(
@@ -159,33 +161,34 @@ def _drift(name: tuple[str, str, str], seen: list[_Seen], info: BundleInfo | Non
     seen.sort(key=lambda one: one.week)
     series = {found.name: found for found in _series(seen)}
     weeks = tuple(date.fromordinal(week) for week in sorted({one.week for one in seen}))
-    looks = len(series) * max(len(weeks) - 1, 1)
-    changes = [change for one in series.values() if (change := find_change(one, looks))]
+    comparisons = len(series) * max(len(weeks) - 1, 1)
+    changes = [change for one in series.values() if (change := find_change(one, comparisons))]
     changes.sort(key=lambda change: change.p)
     against = tuple(_against(series, info)) if info else ()
     return Drift(*name, len(seen), weeks, series, tuple(changes), against)
 
 
-def _series(seen: Sequence[_Seen]) -> Iterator[Series]:
-    def series(name: str, values: Iterable[float | None]) -> Series:
+def _series(seen: Sequence[_Seen]) -> Iterator[WeeklyValues]:
+    def series(name: str, values: Iterable[float | None]) -> WeeklyValues:
         kept = [(one.week, v) for one, v in zip(seen, values, strict=True) if v is not None]
         table = np.array(kept, np.float64).reshape(-1, 2)
-        return Series(name, table[:, 0].astype(np.int64), table[:, 1])
+        return WeeklyValues(name, table[:, 0].astype(np.int64), table[:, 1])
 
     for name, status in STATUSES.items():
         yield series(name, (one.status == status for one in seen))
-    for label in sorted({one.label for one in seen if one.label is not None}):
+    for name in sorted({one.predicted for one in seen if one.predicted is not None}):
         yield series(
-            f"said {label}", (None if one.label is None else one.label == label for one in seen)
+            f"{PREDICTED}{name}",
+            (None if one.predicted is None else one.predicted == name for one in seen),
         )
     yield series(DISTANCE, (one.score for one in seen))
     yield series(AGREEMENT, (one.agrees for one in seen))
 
 
-def find_change(series: Series, looks: int = 1) -> Change | None:
+def find_change(series: WeeklyValues, comparisons: int = 1) -> Change | None:
     """The change of a measure that is clearest, if it is clear and large enough to matter.
 
-    `looks` is how many pairs of week and measure are tried in all.
+    `comparisons` is how many pairs of week and measure are tried in all.
     """
     starts = np.flatnonzero(np.diff(series.weeks)) + 1  # where a new week begins
     n = len(series.values)
@@ -195,7 +198,7 @@ def find_change(series: Series, looks: int = 1) -> Change | None:
     at = int(starts[np.argmax(_evidence(series.values, starts))])
     before, now = series.values[:at], series.values[at:]
     gap = abs(float(now.mean() - before.mean()))
-    p = min(1.0, looks * _p_value(series.share, before, now))
+    p = min(1.0, comparisons * _p_value(series.share, before, now))
     if p >= ALPHA or gap < (LEAST_POINTS if series.share else LEAST_SPREADS * before.std()):
         return None
     since = date.fromordinal(int(series.weeks[at]))
@@ -217,7 +220,7 @@ def _p_value(share: bool, before: Floats, now: Floats) -> float:
     return float(stats.fisher_exact(table).pvalue)
 
 
-def _against(series: Mapping[str, Series], info: BundleInfo) -> Iterator[Against]:
+def _against(series: Mapping[str, WeeklyValues], info: BundleInfo) -> Iterator[Against]:
     """Shares here beside those of the model's own test part, where its file has them."""
     results = info.results or {}
     for measure, figure in (("answered", "answered.coverage"), (AGREEMENT, "accuracy")):
@@ -242,7 +245,7 @@ def unseen(drift: Drift) -> float:
     time in five."""
     share = drift.series["rejected"].values.mean() if drift.images else 0.0
     share = min(max(float(share), 1 / max(drift.images, 1)), 0.5)
-    looks = len(drift.series) * max(len(drift.weeks) - 1, 1)
-    z = stats.norm.ppf(1 - ALPHA / looks / 2) + stats.norm.ppf(0.8)
+    comparisons = len(drift.series) * max(len(drift.weeks) - 1, 1)
+    z = stats.norm.ppf(1 - ALPHA / comparisons / 2) + stats.norm.ppf(0.8)
     spread = float(z * np.sqrt(4 * share * (1 - share) / max(drift.images, 1)))
     return max(LEAST_POINTS, spread)

@@ -9,13 +9,14 @@ from overread.serve.case_log.drift import (
     AGREEMENT,
     DISTANCE,
     FEWEST,
+    PREDICTED,
     STATUSES,
     Against,
     Change,
     Drift,
     unseen,
 )
-from overread.stats.intervals import Estimate
+from overread.stats.estimate import Estimate
 
 
 def sentences(drift: Drift) -> list[str]:
@@ -25,8 +26,8 @@ def sentences(drift: Drift) -> list[str]:
     if drift.verdict == "no change found":
         points = 100 * unseen(drift)
         said.append(
-            f"No change was found in {drift.images} images. That is no proof that there was none: "
-            f"the share of rejected images could have moved by {points:.0f} points unseen."
+            f"No change was found in {drift.images} images. That does not prove that there was "
+            f"none: the share of rejected images could have moved by {points:.0f} points unseen."
         )
     if drift.verdict == "too few":
         weeks = "1 week" if len(drift.weeks) == 1 else f"{len(drift.weeks)} weeks"
@@ -110,7 +111,7 @@ def _subject(measure: str) -> str:
         return "clinicians' readings agree with"
     if measure in STATUSES:
         return f"the share of {measure} images is"
-    return f"the share called {measure.removeprefix('said ')} is"
+    return f"the share predicted as {measure.removeprefix(PREDICTED)} is"
 
 
 def _words(one: Estimate, measure: str) -> str:

@@ -18,10 +18,10 @@ from overread.serve.case_log.keep import kept
 from overread.serve.case_log.records import Case
 
 COLUMNS = (
-    "id", "time", "model", "model_version", "model_sha256", "image_sha256", "status", "label",
+    "id", "time", "model", "model_version", "model_sha256", "image_sha256", "status", "predicted",
     "probability", "code", "ood_score", "user", "probabilities", "quality", "reading", "feedback",
 )  # fmt: skip
-LABELLED = ("path", "label", "case", "model_said", "status")
+LABELLED = ("path", "label", "case", "predicted", "status")
 # What a spreadsheet would take for a formula. Tab and line ends are dropped before it looks.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -51,7 +51,9 @@ def export_cases(cases: Iterable[Case], target: Path) -> int:
     if suffix == ".csv":
         return _write(target, map(_csv_row, cases), _csv_line(COLUMNS))
     raise ConfigError(
-        f"'{target.name}' is of no known kind", where="--out", hint="Use .csv or .jsonl."
+        f"'{target.name}' is not a .csv or .jsonl file",
+        where="--out",
+        hint="End it in .csv or .jsonl.",
     )
 
 
@@ -65,7 +67,7 @@ def export_labelled(cases: Iterable[Case], images: Path, target: Path) -> Labell
     folder, base = images.resolve(), target.parent.resolve()
     if target.suffix.lower() != ".csv" or not folder.is_relative_to(base):
         raise ConfigError(
-            f"'{target}' is no .csv in the folder of the images or above it",
+            f"'{target}' is not a .csv file in the folder of the images or above it",
             where="--out",
             hint=f"Use --out {images / 'labelled.csv'}.",
         )
@@ -165,7 +167,8 @@ def _labelled_row(path: Path, case: Case, classes: set[str]) -> tuple[object, ..
     # A class of the model is written as it is, also one called "+": `evaluate` must know it again.
     names = case.reading.split("|")
     label = case.reading if classes.issuperset(names) else harmless(case.reading)
-    said = case.label if case.label in classes else harmless(case.label or "")
+    predicted = case.predicted or ""
+    said = predicted if predicted in classes else harmless(predicted)
     return path.as_posix(), label, case.id, said, case.status
 
 

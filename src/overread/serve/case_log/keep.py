@@ -30,8 +30,8 @@ def keep(folder: Path, data: bytes) -> Path | None:
     """Write an upload to `folder`, whole or not at all, readable by its owner only.
 
     Its name is its SHA-256 and a random part, so that an image seen twice is kept from each time
-    on. None, and nothing is written, for bytes that are no image. Raises DataError when it cannot
-    be written.
+    on. None, and nothing is written, for bytes that are not an image. Raises DataError when it
+    cannot be written.
     """
     try:
         suffix = SUFFIXES[image_format(data)]
@@ -51,7 +51,9 @@ def keep(folder: Path, data: bytes) -> Path | None:
 def kept(folder: Path) -> dict[str, Path]:
     """The images in `folder` by SHA-256; of one kept several times, the newest."""
     if not folder.is_dir():
-        raise DataError("is no folder", where=folder, hint="Name the one given to --keep-images.")
+        raise DataError(
+            "is not a folder", where=folder, hint="Name the one given to --keep-images."
+        )
     return {path.name[:64]: path for _, path in sorted(_ours(folder, NAME))}
 
 

@@ -50,7 +50,7 @@ class Keys:
         name = name.strip()
         if not 0 < len(name) <= MOST_NAME or not name.isprintable():
             raise ConfigError(
-                f"'{name[:MOST_NAME]!a}' is no name for a key",
+                f"'{name[:MOST_NAME]!a}' is not a valid name for a key",
                 hint=f"Use 1 to {MOST_NAME} visible characters.",
             )
         key = PREFIX + secrets.token_urlsafe(32)

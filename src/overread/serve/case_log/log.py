@@ -28,7 +28,7 @@ from overread.serve.case_log.records import (
 )
 from overread.serve.case_log.tables import CASES, FEEDBACK, HEAD
 
-__all__ = ["Case", "CaseLog", "CaseLogError", "Feedback", "NewCase", "Page", "open_case_log"]
+__all__ = ["Case", "CaseLog", "CaseLogError", "Feedback", "NewCase", "CasePage", "open_case_log"]
 
 ID = re.compile(r"[0-9a-f]{32}")
 MOST_A_PAGE = 1_000
@@ -36,7 +36,7 @@ AT_A_TIME = 500
 
 
 @dataclass(frozen=True)
-class Page:
+class CasePage:
     """Cases, newest first; `next` is what to give as `after` for those before them, or None."""
 
     cases: tuple[Case, ...]
@@ -86,7 +86,7 @@ class CaseLog:
         after: str | None = None,
         status: str | None = None,
         model: str | None = None,
-    ) -> Page:
+    ) -> CasePage:
         """Up to `limit` cases, newest first, of those older than the case `after`.
 
         Raises LookupError where there is no case `after`.
@@ -100,7 +100,7 @@ class CaseLog:
             if after is not None:
                 query = query.where(CASES.c.number < _number(connection, after))
             found = _cases(connection, query)
-        return Page(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
+        return CasePage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 
     def cases(self, model: str | None = None) -> Iterator[Case]:
         """Every case, oldest first, a few hundred in memory at a time."""
@@ -138,7 +138,7 @@ def open_case_log(url: str, *, create: bool = True) -> CaseLog:
 
     Makes what is missing and brings an older version up to date. Raises CaseLogError where it
     cannot be reached, is of a newer version or, unless `create`, where there is none yet;
-    ConfigError for an address that is none.
+    ConfigError for an address that is not valid.
     """
     database = open_database(url, create=create)
     try:

@@ -17,7 +17,7 @@ def migrate(connection: Connection, revision: str = "head", *, create: bool = Tr
     """Apply what is missing, within the transaction of `connection`.
 
     Several programs may open a new database at once: they take turns. Raises CaseLogError when the
-    database was made by a newer version of this program or, unless `create`, holds no case log.
+    database was made by a newer version of this program or, unless `create`, contains no case log.
     """
     from alembic import command
     from alembic.config import Config
@@ -33,7 +33,7 @@ def migrate(connection: Connection, revision: str = "head", *, create: bool = Tr
         found = set(MigrationContext.configure(connection).get_current_heads())
         if not (found or create):
             raise CaseLogError(
-                "holds no case log",
+                "contains no case log",
                 where=connection.engine.url.render_as_string(hide_password=True),
                 hint="Name another with --database.",
             )

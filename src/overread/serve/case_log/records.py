@@ -20,8 +20,8 @@ MOST_COMMENT = 10_000
 class NewCase:
     """One answer, as it goes into the log. No image, no file name, no name of a person.
 
-    `status`, `label`, `probability`, `probabilities`, `code`, `quality`, `ood_score` are those of
-    the prediction; `user` is a pseudonym ("" = unknown).
+    `status`, `predicted`, `probability`, `probabilities`, `code`, `quality`, `ood_score` are those
+    of the prediction; `user` is a pseudonym ("" = unknown).
     """
 
     model: str
@@ -29,7 +29,7 @@ class NewCase:
     model_sha256: str
     image_sha256: str
     status: str
-    label: str | None
+    predicted: str | None
     probability: float | None
     probabilities: Mapping[str, float]
     code: str
@@ -95,7 +95,7 @@ def case_values(case: NewCase) -> dict[str, Any]:
         "model_sha256": plain(case.model_sha256),
         "image_sha256": plain(case.image_sha256),
         "status": plain(case.status),
-        "label": None if case.label is None else plain(case.label),
+        "predicted": None if case.predicted is None else plain(case.predicted),
         "probability": number(case.probability),
         "probabilities": _json({k: v for k, v in case.probabilities.items() if math.isfinite(v)}),
         "code": plain(case.code),

@@ -34,7 +34,7 @@ CASES = Table(
     Column("image_sha256", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("code", Text, nullable=False),
-    Column("label", Text),
+    Column("predicted", Text),
     Column("probability", Double),
     Column("probabilities", Text, nullable=False),
     Column("quality", Text, nullable=False),

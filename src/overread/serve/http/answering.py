@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from overread.bundle.format import BundleInfo
 from overread.cores import usable_cores
+from overread.documents.bundle import BundleInfo
 from overread.files import sha256_bytes
 from overread.images.decode import Limits
 from overread.predict.heatmap import LONGEST, layer_png, shrunk
@@ -37,7 +37,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedUpload:
     """One upload with its verdict."""
 
     upload: Upload
@@ -72,12 +72,14 @@ class Answering:
         for batcher in self._batchers.values():
             batcher.close()
 
-    async def judge(self, model: str, uploads: Sequence[Upload], wanted: Wanted) -> list[Judged]:
+    async def judge(
+        self, model: str, uploads: Sequence[Upload], wanted: Wanted
+    ) -> list[JudgedUpload]:
         """The verdicts on `uploads` in their order."""
         return list(await asyncio.gather(*(self._one(model, u, wanted) for u in uploads)))
 
     async def rows(
-        self, model: str, judged: Sequence[Judged], wanted: Wanted
+        self, model: str, judged: Sequence[JudgedUpload], wanted: Wanted
     ) -> list[dict[str, Any]]:
         """The verdicts as JSON objects, with the pictures that were asked for."""
         info = self.registry.get(model).info
@@ -90,7 +92,7 @@ class Answering:
             )
         )
 
-    async def _one(self, model: str, upload: Upload, wanted: Wanted) -> Judged:
+    async def _one(self, model: str, upload: Upload, wanted: Wanted) -> JudgedUpload:
         batcher, predictor = self._batchers[model], self.registry.get(model)
         wanted = replace(wanted, heatmap=wanted.heatmap and _has_heatmap(predictor.info))
         batcher.announce(1)
@@ -103,7 +105,7 @@ class Answering:
         prediction = await asyncio.wrap_future(batcher.submit((prepared, wanted.heatmap)))
         limit = predictor.info.ood.threshold if predictor.info.ood else None
         self.telemetry.judged(model, prediction, limit)
-        return Judged(upload, digest, prediction.named(upload.filename))
+        return JudgedUpload(upload, digest, prediction.named(upload.filename))
 
     def _prepare(
         self, predictor: Predictor, upload: Upload, wanted: Wanted
@@ -143,7 +145,7 @@ def _has_heatmap(info: BundleInfo) -> bool:
     return info.tensors.heatmap is not None and info.heatmap is not None
 
 
-def _row(judged: Judged, info: BundleInfo, wanted: Wanted) -> dict[str, Any]:
+def _row(judged: JudgedUpload, info: BundleInfo, wanted: Wanted) -> dict[str, Any]:
     found = judged.prediction
     drawn = None
     if wanted.heatmap and found.heatmap is not None:
@@ -167,7 +169,7 @@ def _possible(found: Prediction, info: BundleInfo) -> list[str]:
     if found.status == "reject" or found.scores is None:
         return []
     if info.conformal is None:
-        return found.label.split("|") if found.label else []
+        return found.predicted.split("|") if found.predicted else []
     inside = conformal_set(found.scores, info.conformal)
     return [info.classes[k] for k in sorted(inside, key=lambda k: -found.scores[k])]  # type: ignore[index]
 

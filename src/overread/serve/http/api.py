@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from overread.predict.predictor import Predictor
 from overread.serve.http.answering import Answering, Wanted
 from overread.serve.http.keeping import Keeper
-from overread.serve.http.problems import MEDIA_TYPE as PROBLEM
+from overread.serve.http.openapi import IMAGES_FORM, refusals, unguarded_refusals
 from overread.serve.http.record import Record
 from overread.serve.http.schemas import (
     Health,
@@ -23,41 +23,6 @@ from overread.serve.http.schemas import (
 )
 from overread.serve.http.telemetry import MEDIA_TYPE as METRICS
 from overread.serve.http.uploads import boundary_of, read_uploads
-
-_PROBLEM = {"content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}}
-# Uploads are read by our own parser, so what they look like is written here.
-_IMAGES = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["images"],
-                "additionalProperties": False,
-                "properties": {
-                    "images": {
-                        "type": "array",
-                        "minItems": 1,
-                        "items": {"type": "string", "format": "binary"},
-                        "description": "JPEG, PNG, TIFF, BMP, WebP, GIF, HEIC or DICOM files.",
-                    }
-                },
-            }
-        }
-    },
-}
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error responses of an operation, for OpenAPI."""
-    return {status: _problem(status) for status in sorted({400, 401, 403, 421, 429, *statuses})}
-
-
-def _problem(status: int) -> dict[str, Any]:
-    from http import HTTPStatus
-
-    return {**_PROBLEM, "description": HTTPStatus(status).phrase}
-
 
 api = APIRouter()
 ModelQuery = Annotated[
@@ -69,8 +34,8 @@ ModelQuery = Annotated[
     "/v1/predict",
     summary="Answer, refer or reject images",
     response_model=PredictReply,
-    responses=problems(404, 408, 413, 415, 422, 503),
-    openapi_extra={"requestBody": _IMAGES},
+    responses=refusals(404, 408, 413, 415, 422, 503),
+    openapi_extra={"requestBody": IMAGES_FORM},
     tags=["predict"],
 )
 async def predict(
@@ -116,7 +81,7 @@ async def predict(
     "/v1/model",
     summary="What a model is and how it was tested",
     response_model=ModelReply,
-    responses=problems(404, 422),
+    responses=refusals(404, 422),
     tags=["models"],
 )
 async def model_details(request: Request, name: ModelQuery = None) -> Response:
@@ -129,7 +94,7 @@ async def model_details(request: Request, name: ModelQuery = None) -> Response:
     "/v1/models",
     summary="The models of this server",
     response_model=ModelsReply,
-    responses=problems(),
+    responses=refusals(),
     tags=["models"],
 )
 async def model_list(request: Request) -> Response:
@@ -157,7 +122,7 @@ async def healthz() -> Response:
     "/readyz",
     summary="Can it answer now?",
     response_model=Health,
-    responses={503: _problem(503)},
+    responses=unguarded_refusals(503),
     tags=["service"],
 )
 async def readyz(request: Request) -> Response:
@@ -173,7 +138,7 @@ async def readyz(request: Request) -> Response:
     "/metrics",
     summary="Figures for Prometheus",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems()},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **refusals()},
     tags=["service"],
 )
 async def metrics(request: Request) -> Response:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 
 from overread.serve.case_log.log import CaseLog
-from overread.serve.http.api import problems
+from overread.serve.http.openapi import refusals
 from overread.serve.http.problems import Problem
 from overread.serve.http.schemas import CaseReply, CasesReply, FeedbackIn, FeedbackOut, Status
 
@@ -15,7 +15,7 @@ case_api = APIRouter(prefix="/v1/cases", tags=["cases"])
 CaseId = Annotated[str, Path(max_length=64, description="The `case` of a prediction.")]
 
 
-@case_api.get("", summary="Logged cases, newest first", responses=problems(404, 422, 503))
+@case_api.get("", summary="Logged cases, newest first", responses=refusals(404, 422, 503))
 def cases(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
@@ -34,7 +34,7 @@ def cases(
     )
 
 
-@case_api.get("/{case_id}", summary="One case", responses=problems(404, 422, 503))
+@case_api.get("/{case_id}", summary="One case", responses=refusals(404, 422, 503))
 def case(request: Request, case_id: CaseId) -> CaseReply:
     """A case with the readings that were added to it."""
     try:
@@ -47,7 +47,7 @@ def case(request: Request, case_id: CaseId) -> CaseReply:
     "/{case_id}/feedback",
     status_code=201,
     summary="Add a clinician's reading to a case",
-    responses=problems(404, 408, 413, 422, 503),
+    responses=refusals(404, 408, 413, 422, 503),
 )
 def feedback(request: Request, case_id: CaseId, given: FeedbackIn) -> FeedbackOut:
     """Stored beside the case, which itself never changes; several readings may be added."""

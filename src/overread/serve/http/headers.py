@@ -47,7 +47,7 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
         return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
     except ValueError as error:
         raise ConfigError(
-            f"is no address or network ({error})",
+            f"is not an address or a network ({error})",
             where="--trusted-proxy",
             hint="Write it as 10.0.0.7 or 10.0.0.0/8.",
         ) from error
@@ -58,8 +58,8 @@ def origin_of(
 ) -> Origin:
     """X-Forwarded-For, -Proto and -Host count only when `peer` is a trusted proxy.
 
-    The client is the last address of X-Forwarded-For that is no trusted proxy: what stands before
-    it was written by the client itself.
+    The client is the last address of X-Forwarded-For that is not a trusted proxy: what stands
+    before it was written by the client itself.
     """
     host = headers.get("host", "")
     if not is_inside(peer, proxies):

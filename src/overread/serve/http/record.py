@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from overread.errors import CaseLogError
 from overread.serve.case_log.log import CaseLog, NewCase
-from overread.serve.http.answering import Judged
+from overread.serve.http.answering import JudgedUpload
 from overread.serve.http.batching import Batcher
 from overread.serve.http.problems import Problem
 from overread.serve.http.telemetry import Telemetry
@@ -30,7 +30,7 @@ class Record:
             self._add, size=REQUESTS_A_TRANSACTION, name="overread-log", retry=False
         )
 
-    async def keep(self, judged: Sequence[Judged], user: str) -> Sequence[str | None]:
+    async def keep(self, judged: Sequence[JudgedUpload], user: str) -> Sequence[str | None]:
         """The case numbers of one request's images; Problem 503 if they are required and lost."""
         cases = [new_case(one, user) for one in judged]
         try:
@@ -71,7 +71,7 @@ def _withheld() -> Problem:
     )
 
 
-def new_case(judged: Judged, user: str) -> NewCase:
+def new_case(judged: JudgedUpload, user: str) -> NewCase:
     """What the log keeps of an answer: no image, no file name."""
     found = judged.prediction
     shown = found.to_dict()
@@ -81,7 +81,7 @@ def new_case(judged: Judged, user: str) -> NewCase:
         model_sha256=found.model["sha256"],
         image_sha256=judged.sha256,
         status=found.status,
-        label=found.label,
+        predicted=found.predicted,
         probability=found.probability,
         probabilities=shown["probabilities"],
         code=found.code,

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from overread.bundle.format import (
+from overread.documents.bundle import (
+    AnswerThresholds,
     Conformal,
     DataFingerprint,
-    Estimate,
-    OperatingPoint,
+    Ood,
     QualityLimits,
+    ResultFigure,
 )
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -55,7 +56,7 @@ class ImagePrediction(Whole):
     path: str
     filename: str
     status: Status
-    label: str | None
+    predicted: str | None
     probability: Share | None
     probabilities: dict[str, Share]
     reason: str
@@ -99,10 +100,10 @@ class ModelReply(ModelName):
     limits: list[str]
     licence: str
     notice: str
-    results: dict[str, Estimate]
-    operating_point: OperatingPoint
+    results: dict[str, ResultFigure]
+    operating_point: AnswerThresholds
     conformal: Conformal | None
-    ood: dict[str, Any] | None
+    ood: Ood | None
     quality: QualityLimits
     data: DataFingerprint
     leaky: bool
@@ -153,7 +154,7 @@ class CaseReply(Whole):
     model_sha256: Sha256
     image_sha256: Sha256
     status: Status
-    label: str | None
+    predicted: str | None
     probability: float | None
     probabilities: dict[str, float]
     code: str

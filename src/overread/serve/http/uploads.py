@@ -29,7 +29,7 @@ def boundary_of(content_type: str | None) -> bytes:
     """The boundary named by a multipart Content-Type; 415 for any other type."""
     kind, options = parse_options_header((content_type or "").encode("latin-1", "replace"))
     if kind != b"multipart/form-data":
-        raise Problem(415, "not-multipart", "the body is no multipart/form-data", hint=HINT)
+        raise Problem(415, "not-multipart", "the body is not multipart/form-data", hint=HINT)
     boundary = options.get(b"boundary", b"")
     if not 0 < len(boundary) <= 200:
         raise Problem(415, "not-multipart", "Content-Type names no boundary", hint=HINT)
@@ -41,8 +41,8 @@ async def read_uploads(
 ) -> list[Upload]:
     """The files of a form in their order, at least one.
 
-    Raises Problem: 415 no multipart form, 422 a broken or empty form or an unknown field, 413 more
-    than `max_images` parts. The size of the body is for the caller to bound.
+    Raises Problem: 415 not a multipart form, 422 a broken or empty form or an unknown field, 413
+    more than `max_images` parts. The size of the body is for the caller to bound.
     """
     form = _Form(boundary_of(content_type), max_images)
     try:
@@ -54,7 +54,7 @@ async def read_uploads(
     if not form.ended:
         raise Problem(422, "broken-form", "the form ends before its last boundary", hint=HINT)
     if not form.uploads:
-        raise Problem(422, "no-image", "the form holds no image", hint=HINT)
+        raise Problem(422, "no-image", "the form contains no image", hint=HINT)
     return form.uploads
 
 

@@ -49,7 +49,7 @@ def new_case() -> Callable[..., NewCase]:
             "model_sha256": "a" * 64,
             "image_sha256": "b" * 64,
             "status": "answer",
-            "label": "benign",
+            "predicted": "benign",
             "probability": 0.93,
             "probabilities": {"benign": 0.93, "malignant": 0.07},
             "code": "sure",

@@ -36,7 +36,7 @@ def found(log: CaseLog) -> list[tuple[int, str]]:
 COLUMNS = {
     "time": "'2026-03-02T09:00:00.000001+00:00'", "user": "'other'", "model": "'other'",
     "model_version": "'2'", "model_sha256": "'c'", "image_sha256": "'c'", "status": "'refer'",
-    "code": "'unsure'", "label": "'malignant'", "probability": "0.9300000000000002",
+    "code": "'unsure'", "predicted": "'malignant'", "probability": "0.9300000000000002",
     "probabilities": "'{}'", "quality": "'{}'", "ood_score": "0", "previous": "'x'",
     "id": "'00000000000000000000000000000000'",
 }  # fmt: skip
@@ -57,7 +57,7 @@ def test_every_column_is_covered(log: CaseLog, raw: Raw, ids: list[str]) -> None
 def test_a_break_names_the_row_and_when_it_was_written(
     log: CaseLog, raw: Raw, ids: list[str]
 ) -> None:
-    raw("UPDATE cases SET label = 'malignant' WHERE id = :id", id=ids[2])
+    raw("UPDATE cases SET predicted = 'malignant' WHERE id = :id", id=ids[2])
     (broken,) = log.verify()
     assert (broken.number, broken.table, broken.id) == (3, "cases", ids[2])
     assert str(broken) == (
@@ -67,7 +67,7 @@ def test_a_break_names_the_row_and_when_it_was_written(
 
 
 def test_a_value_that_is_emptied_is_found(log: CaseLog, raw: Raw, ids: list[str]) -> None:
-    raw("UPDATE cases SET label = NULL WHERE number = 8")
+    raw("UPDATE cases SET predicted = NULL WHERE number = 8")
     assert found(log) == [(8, "was changed after it was written")]
 
 
@@ -135,15 +135,15 @@ def test_a_row_rewritten_with_its_own_hash_made_anew_is_found(
     log: CaseLog, raw: Raw, ids: list[str]
 ) -> None:
     for number, wrong in ((3, 4), (8, 8)):
-        row = {**row_of(raw, number), "label": "malignant"}
+        row = {**row_of(raw, number), "predicted": "malignant"}
         row["hash"] = digest("cases", row)
         kept = row_of(raw, number)["hash"]
-        change = "UPDATE cases SET label = :label, hash = :hash WHERE number = :number"
-        raw(change, label="malignant", hash=row["hash"], number=number)
+        change = "UPDATE cases SET predicted = :predicted, hash = :hash WHERE number = :number"
+        raw(change, predicted="malignant", hash=row["hash"], number=number)
         ((at, problem),) = found(log)
         assert at == wrong
         assert "rewritten" in problem
-        raw(change, label="benign", hash=kept, number=number)
+        raw(change, predicted="benign", hash=kept, number=number)
         assert log.verify() == ()
 
 
@@ -179,7 +179,7 @@ def test_a_case_copied_over_another_is_found(log: CaseLog, raw: Raw, ids: list[s
 
 
 def test_every_fault_is_listed_not_only_the_first(log: CaseLog, raw: Raw, ids: list[str]) -> None:
-    raw("UPDATE cases SET label = 'x' WHERE number IN (1, 7)")
+    raw("UPDATE cases SET predicted = 'x' WHERE number IN (1, 7)")
     raw("DELETE FROM cases WHERE number = 5")
     assert [number for number, _ in found(log)] == [1, 5, 7]
 
@@ -205,7 +205,7 @@ def test_nothing_is_added_to_a_log_without_a_head(
 
 
 def test_a_column_added_later_leaves_old_hashes_as_they_are() -> None:
-    row = {"number": 1, "id": "a", "previous": "0", "label": "x"}
+    row = {"number": 1, "id": "a", "previous": "0", "predicted": "x"}
     assert digest("cases", row) == digest("cases", {**row, "later": None, "hash": "h"})
     assert digest("cases", row) != digest("cases", {**row, "later": ""})
     assert digest("cases", row) != digest("feedback", row)
@@ -213,10 +213,13 @@ def test_a_column_added_later_leaves_old_hashes_as_they_are() -> None:
 
 def test_the_hash_is_the_published_one() -> None:
     """Fixed for ever: a changed rule would call every log in the world altered."""
-    row = {"number": 1, "id": "a", "time": "t", "previous": "0" * 64, "p": 0.1, "label": "良"}
+    row = {"number": 1, "id": "a", "time": "t", "previous": "0" * 64, "p": 0.1, "predicted": "良"}
     assert digest("cases", row) == (
         "858709b481495c33f57fa30635948f048f4977913e4402b2aefa52bf7a6616e5"
     )
+    # Entries of the first version called that column `label`: the rule is theirs.
+    old = {("label" if name == "predicted" else name): value for name, value in row.items()}
+    assert digest("cases", old) == digest("cases", row)
     assert list(check([], EMPTY)) == []
 
 
@@ -235,7 +238,8 @@ def test_the_page_on_files_names_every_column_and_its_rule_gives_the_hashes(
             rows[row.number] = {"table": table.name, **row._mapping}
     for number in sorted(rows):
         row = {k: v for k, v in rows[number].items() if k != "hash" and v is not None}
-        text = json.dumps(row, sort_keys=True, separators=(",", ":"))
+        hashed = {{"predicted": "label"}.get(name, name): value for name, value in row.items()}
+        text = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
         assert row["previous"] == previous
         previous = hashlib.sha256(text.encode()).hexdigest()
         assert rows[number]["hash"] == previous

@@ -11,11 +11,11 @@ import pytest
 from scipy import stats
 
 from drift_cases import case, only
-from overread.bundle.format import Estimate as Figure
+from overread.documents.bundle import ResultFigure
 from overread.serve.case_log.drift import (
     DISTANCE,
     FEWEST,
-    Series,
+    WeeklyValues,
     find_change,
     find_drift,
     mean_of,
@@ -83,14 +83,14 @@ def test_a_large_log_does_not_make_a_trifle_of_a_change_a_finding() -> None:
 def test_a_change_of_distance_or_of_what_is_said_is_found() -> None:
     rng = np.random.default_rng(1)
     cases = [
-        case(n, n // 40, label="benign" if rng.random() < (0.8, 0.4)[n >= 200] else "malignant",
+        case(n, n // 40, predicted="benign" if rng.random() < (0.8, 0.4)[n >= 200] else "malignant",
              ood_score=float(rng.gamma(2, (0.2, 0.35)[n >= 200])))
         for n in range(400)
     ]  # fmt: skip
     found = only(cases)
     since = {c.measure: c.since for c in found.changes}
-    assert set(since) == {"said benign", "said malignant", DISTANCE}
-    assert since["said benign"] == date(2026, 4, 6)
+    assert set(since) == {"predicted benign", "predicted malignant", DISTANCE}
+    assert since["predicted benign"] == date(2026, 4, 6)
     assert abs((since[DISTANCE] - date(2026, 4, 6)).days) <= 7
     assert any("mean distance from the training images is 0." in s for s in sentences(found))
 
@@ -100,7 +100,7 @@ def test_agreement_counts_only_what_was_read_and_answered() -> None:
     cases += [case(n, 0, reading="malignant") for n in range(8, 10)]
     cases += [case(n, 0) for n in range(10, 30)]
     cases += [case(30, 0, status="reject", reading="benign")]
-    cases += [case(31, 0, label="a|b", reading="b|a")]
+    cases += [case(31, 0, predicted="a|b", reading="b|a")]
     found = only(cases)
     agreement = found.series["agreement"]
     estimate = agreement.estimate(agreement.values)
@@ -133,8 +133,8 @@ def test_the_week_begins_on_monday_in_utc() -> None:
 
 def test_the_model_files_own_test_is_the_yardstick_where_it_is_known() -> None:
     figures = {
-        "accuracy": Figure(value=0.93, ci95=(0.9, 0.96), n=300),
-        "answered.coverage": Figure(value=0.8, ci95=(0.75, 0.85), n=300),
+        "accuracy": ResultFigure(value=0.93, ci95=(0.9, 0.96), n=300),
+        "answered.coverage": ResultFigure(value=0.8, ci95=(0.75, 0.85), n=300),
     }
     cases = [case(n, n // 60, reading=("benign", "malignant")[n % 10 < 4]) for n in range(120)]
     known = {"a" * 64: info(results=figures)}
@@ -171,9 +171,9 @@ def test_exact_intervals_are_those_of_the_textbook_and_never_too_short() -> None
 def test_a_change_in_the_first_or_last_few_images_is_left_alone() -> None:
     weeks = np.repeat([700_000, 700_007], [100, FEWEST - 1])
     values = np.repeat([0.0, 1.0], [100, FEWEST - 1])
-    assert find_change(Series("rejected", weeks, values)) is None
+    assert find_change(WeeklyValues("rejected", weeks, values)) is None
     weeks, values = np.append(weeks, 700_007), np.append(values, 1.0)
-    assert find_change(Series("rejected", weeks, values)) is not None
+    assert find_change(WeeklyValues("rejected", weeks, values)) is not None
 
 
 def test_table_and_json_hold_every_week_and_measure() -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from drift_cases import START, case, only
-from overread.bundle.format import Estimate as Figure
+from overread.documents.bundle import ResultFigure
 from overread.serve.case_log.drift import (
     ALPHA,
     DISTANCE,
     Change,
-    Series,
+    WeeklyValues,
     find_change,
     mean_of,
     share_of,
@@ -27,10 +27,10 @@ from tiny_bundle import info
 MONDAY = START.date()
 
 
-def series(name: str, *weeks: Sequence[float]) -> Series:
+def series(name: str, *weeks: Sequence[float]) -> WeeklyValues:
     """A measure with these values in weeks that follow each other."""
     ordinals = [MONDAY.toordinal() + 7 * k for k, values in enumerate(weeks) for _ in values]
-    return Series(name, np.array(ordinals), np.array([v for values in weeks for v in values]))
+    return WeeklyValues(name, np.array(ordinals), np.array([v for values in weeks for v in values]))
 
 
 def hits(count: int, n: int) -> list[float]:
@@ -59,8 +59,8 @@ def mann_whitney(before: Sequence[float], now: Sequence[float]) -> float:
 
 
 @pytest.mark.parametrize(("a", "n", "b", "m"), [(0, 30, 12, 30), (2, 50, 20, 40), (25, 25, 5, 30)])
-def test_the_p_of_a_share_is_fishers_times_the_looks(a: int, n: int, b: int, m: int) -> None:
-    change = find_change(series("rejected", hits(a, n), hits(b, m)), looks=3)
+def test_the_p_of_a_share_is_fishers_times_the_comparisons(a: int, n: int, b: int, m: int) -> None:
+    change = find_change(series("rejected", hits(a, n), hits(b, m)), comparisons=3)
     assert change is not None
     assert change.p == pytest.approx(3 * fisher(a, n, b, m), rel=1e-9)
     assert (change.before.value, change.now.value) == (a / n, b / m)
@@ -70,7 +70,7 @@ def test_the_p_of_a_share_is_fishers_times_the_looks(a: int, n: int, b: int, m: 
 def test_the_p_of_the_distance_is_that_of_ranks_and_not_of_means() -> None:
     before = [float(k % 8) for k in range(40)]
     now = [float(k % 8) + 3 for k in range(24)] + [1000.0]  # one wild value moves no rank further
-    change = find_change(series(DISTANCE, before, now), looks=2)
+    change = find_change(series(DISTANCE, before, now), comparisons=2)
     assert change is not None
     assert change.p == pytest.approx(2 * mann_whitney(before, now), rel=1e-9)
 
@@ -80,8 +80,8 @@ def test_looking_more_often_asks_for_more() -> None:
     p = fisher(2, 40, 12, 40)
     enough = int(ALPHA / p)
     assert enough >= 1
-    assert find_change(series("rejected", *weeks), looks=enough) is not None
-    assert find_change(series("rejected", *weeks), looks=enough + 1) is None
+    assert find_change(series("rejected", *weeks), comparisons=enough) is not None
+    assert find_change(series("rejected", *weeks), comparisons=enough + 1) is None
 
 
 def test_the_beginning_is_where_most_is_explained() -> None:
@@ -150,11 +150,11 @@ def test_a_mean_of_four_has_students_interval() -> None:
 def test_weeks_and_measures_are_counted_as_on_paper() -> None:
     cases = [
         case(1, 0, ood_score=1.0),
-        case(2, 0, status="refer", label="malignant", ood_score=3.0),
-        case(3, 0, status="reject", label=None, ood_score=8.0),
-        case(4, 2, label="malignant", reading="malignant"),
-        case(5, 2, label="malignant", reading="benign"),
-        case(5, 2, label="malignant"),  # sent again
+        case(2, 0, status="refer", predicted="malignant", ood_score=3.0),
+        case(3, 0, status="reject", predicted=None, ood_score=8.0),
+        case(4, 2, predicted="malignant", reading="malignant"),
+        case(5, 2, predicted="malignant", reading="benign"),
+        case(5, 2, predicted="malignant"),  # sent again
     ]
     rows = to_dict(only(cases))["weeks"]
     assert [row["week"] for row in rows] == ["2026-03-02", "2026-03-16"]
@@ -162,8 +162,8 @@ def test_weeks_and_measures_are_counted_as_on_paper() -> None:
         "answered": [(1 / 3, 3), (1, 2)],
         "referred": [(1 / 3, 3), (0, 2)],
         "rejected": [(1 / 3, 3), (0, 2)],
-        "said benign": [(1 / 2, 2), (0, 2)],
-        "said malignant": [(1 / 2, 2), (1, 2)],
+        "predicted benign": [(1 / 2, 2), (0, 2)],
+        "predicted malignant": [(1 / 2, 2), (1, 2)],
         "distance": [(4, 3), (None, 0)],
         "agreement": [(None, 0), (1 / 2, 2)],
     }
@@ -187,7 +187,7 @@ def test_the_week_of_a_sunday_is_the_monday_before_also_over_new_year() -> None:
 def test_several_findings_are_a_set_whatever_order_a_clinician_writes() -> None:
     label = "nodule|effusion"
     read = ["effusion|nodule", "nodule|effusion", "nodule", "nodule|effusion|mass"]
-    cases = [case(n, label=label, reading=said) for n, said in enumerate(read)]
+    cases = [case(n, predicted=label, reading=said) for n, said in enumerate(read)]
     assert only(cases).series["agreement"].values.tolist() == [1, 1, 0, 0]
 
 
@@ -211,7 +211,7 @@ def test_beside_its_own_test_only_intervals_apart_and_five_points_differ(
     coverage: float, low: float, high: float, differs: bool
 ) -> None:
     cases = [case(n, status="answer" if n < 700 else "refer") for n in range(1000)]
-    figures = {"answered.coverage": Figure(value=coverage, ci95=(low, high), n=400)}
+    figures = {"answered.coverage": ResultFigure(value=coverage, ci95=(low, high), n=400)}
     found = only(cases, models={"a" * 64: info(results=figures)})
     (answered,) = found.against
     assert (answered.measure, answered.here.value) == ("answered", 0.7)
@@ -223,7 +223,7 @@ def test_beside_its_own_test_only_intervals_apart_and_five_points_differ(
 
 def test_apart_by_less_than_five_points_is_the_same() -> None:
     cases = [case(n, status="answer" if n < 18_000 else "refer") for n in range(20_000)]
-    figures = {"answered.coverage": Figure(value=0.94, ci95=(0.935, 0.945), n=9000)}
+    figures = {"answered.coverage": ResultFigure(value=0.94, ci95=(0.935, 0.945), n=9000)}
     (answered,) = only(cases, models={"a" * 64: info(results=figures)}).against
     assert answered.here.high is not None and answered.here.high < 0.935
     assert not answered.differs
@@ -231,7 +231,7 @@ def test_apart_by_less_than_five_points_is_the_same() -> None:
 
 def test_sentences_round_small_shares_finer_and_name_the_numbers() -> None:
     cases = [
-        case(100 * week + n, week, status="reject" if n < bad else "answer", label=None)
+        case(100 * week + n, week, status="reject" if n < bad else "answer", predicted=None)
         for week, bad in enumerate((1, 20))
         for n in range(40)
     ]
@@ -244,8 +244,8 @@ def test_sentences_round_small_shares_finer_and_name_the_numbers() -> None:
 
 
 def test_the_table_lines_up_under_long_class_names() -> None:
-    cases = [case(n, n % 2, label="a very long name of a class") for n in range(6)]
+    cases = [case(n, n % 2, predicted="a very long name of a class") for n in range(6)]
     lines = list(table(only(cases)))
     assert len({len(line) for line in lines}) == 1
-    column = lines[0].index("said a very long name of a class")
-    assert all("100 %" in line[column : column + 32] for line in lines[1:])
+    column = lines[0].index("predicted a very long name of a class")
+    assert all("100 %" in line[column : column + 37] for line in lines[1:])

@@ -25,7 +25,7 @@ Make = Callable[..., NewCase]
 
 
 def test_json_lines_hold_everything(log: CaseLog, new_case: Make, tmp_path: Path) -> None:
-    ids = log.add([new_case(label="良性\n2", user="=x"), new_case()])
+    ids = log.add([new_case(predicted="良性\n2", user="=x"), new_case()])
     log.add_feedback(ids[0], reading="malignant", comment='a "quoted", text')
     assert export_cases(log.cases(), tmp_path / "out.jsonl") == 2
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
@@ -34,7 +34,7 @@ def test_json_lines_hold_everything(log: CaseLog, new_case: Make, tmp_path: Path
 
 def test_csv_comes_back_cell_for_cell(log: CaseLog, new_case: Make, tmp_path: Path) -> None:
     text = 'a "quoted", text\r\nwith lines; and 良性'
-    ids = log.add([new_case(label=text, ood_score=None), new_case()])
+    ids = log.add([new_case(predicted=text, ood_score=None), new_case()])
     log.add_feedback(ids[0], reading="benign")
     log.add_feedback(ids[0], reading="malignant")
     export_cases(log.cases(), tmp_path / "out.csv")
@@ -42,7 +42,11 @@ def test_csv_comes_back_cell_for_cell(log: CaseLog, new_case: Make, tmp_path: Pa
         rows = list(csv.DictReader(stream))
     assert tuple(rows[0]) == COLUMNS
     assert [row["id"] for row in rows] == list(ids)
-    assert (rows[0]["label"], rows[0]["reading"], rows[0]["ood_score"]) == (text, "malignant", "")
+    assert (rows[0]["predicted"], rows[0]["reading"], rows[0]["ood_score"]) == (
+        text,
+        "malignant",
+        "",
+    )
     assert json.loads(rows[1]["probabilities"]) == {"benign": 0.93, "malignant": 0.07}
     assert len(json.loads(rows[0]["feedback"])) == 2
     assert float(rows[1]["probability"]) == 0.93
@@ -60,7 +64,7 @@ def test_no_cell_is_a_formula(log: CaseLog, new_case: Make, tmp_path: Path, sign
     assert not any(
         cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＠")) for cell in row
     )
-    assert row[COLUMNS.index("label")] == "'" + text
+    assert row[COLUMNS.index("predicted")] == "'" + text
     assert [harmless(v) for v in (-0.5, None, "a=b", "", 3)] == [-0.5, None, "a=b", "", 3]
 
 
@@ -81,7 +85,7 @@ def test_an_export_is_private_whole_and_replaces_nothing_when_it_fails(
         export_cases(broken(), target)  # type: ignore[arg-type]
     assert target.read_text() == header
     assert [p.name for p in tmp_path.iterdir() if p.name != "log"] == ["out.csv"]
-    with pytest.raises(ConfigError, match=r"'out\.xlsx' is of no known kind"):
+    with pytest.raises(ConfigError, match=r"'out\.xlsx' is not a \.csv or \.jsonl file"):
         export_cases(log.cases(), tmp_path / "out.xlsx")
 
 
@@ -97,7 +101,7 @@ def test_labelled_images_are_those_that_were_kept_and_read(
     log: CaseLog, new_case: Make, tmp_path: Path
 ) -> None:
     folder = tmp_path / "kept"
-    ids = [kept_case(log, new_case, folder, n, label="green") for n in range(6)]
+    ids = [kept_case(log, new_case, folder, n, predicted="green") for n in range(6)]
     ids += log.add([new_case(image_sha256="d" * 64), new_case()])  # nothing kept of these
     for n in (0, 1, 2, 3, 6):
         log.add_feedback(ids[n], reading=CLASSES[n % 3])
@@ -115,7 +119,7 @@ def test_labelled_images_are_those_that_were_kept_and_read(
     for row in rows:
         data = (folder / row["path"]).read_bytes()
         assert sha256_bytes(data) == log.get(row["case"]).image_sha256
-        assert row["model_said"] == "green"
+        assert row["predicted"] == "green"
 
 
 def test_of_one_image_in_several_cases_the_latest_reading_stands(
@@ -178,7 +182,7 @@ def test_audit_and_evaluate_take_the_labelled_images(
 ) -> None:
     folder = tmp_path / "kept"
     for n in range(12):
-        case_id = kept_case(log, new_case, folder, n, label=CLASSES[n % 3])
+        case_id = kept_case(log, new_case, folder, n, predicted=CLASSES[n % 3])
         truth = CLASSES[n % 3] if n != 5 else "red"
         log.add_feedback(case_id, reading=truth)
     manifest = folder / "labelled.csv"

@@ -26,7 +26,7 @@ BEGIN = datetime(2026, 3, 2, 9, tzinfo=UTC)
 def case(number: int = 1, *readings: str, **changes: Any) -> Case:
     fields: dict[str, Any] = {
         "model": "m", "model_version": "1", "model_sha256": "a" * 64, "image_sha256": "b" * 64,
-        "status": "answer", "label": "red", "probability": 0.75, "code": "sure",
+        "status": "answer", "predicted": "red", "probability": 0.75, "code": "sure",
         "probabilities": {"red": 0.75, "blue": 0.25}, "quality": {"contrast": 4.5},
         "ood_score": -0.5, "user": "u", "id": f"{number:032x}", "time": BEGIN,
     }  # fmt: skip
@@ -52,24 +52,24 @@ TEXTS = [
 def test_any_text_comes_back_from_a_table_and_does_not_move_its_neighbours(
     tmp_path: Path, text: str
 ) -> None:
-    cases = [case(1, label=text, user=text, code=text), case(2)]
+    cases = [case(1, predicted=text, user=text, code=text), case(2)]
     assert export_cases(cases, tmp_path / "out.csv") == 2
     first, second = rows_of(tmp_path / "out.csv")
-    assert (first["label"], first["user"], first["code"]) == (text, text, text)
+    assert (first["predicted"], first["user"], first["code"]) == (text, text, text)
     assert (first["id"], first["quality"]) == (cases[0].id, '{"contrast": 4.5}')
-    assert (second["id"], second["label"]) == (cases[1].id, "red")
+    assert (second["id"], second["predicted"]) == (cases[1].id, "red")
     # Our own reader, which `audit` and `evaluate` use, agrees with the standard library's.
     assert read_csv(tmp_path / "out.csv")[1] == [first, second]
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_any_text_stays_on_its_line_of_json(tmp_path: Path, text: str) -> None:
-    export_cases([case(1, text, label=text), case(2)], tmp_path / "out.jsonl")
+    export_cases([case(1, text, predicted=text), case(2)], tmp_path / "out.jsonl")
     data = (tmp_path / "out.jsonl").read_bytes()
     lines = data.split(b"\n")
     assert len(lines) == 3 and lines[-1] == b""
     found = json.loads(lines[0])
-    assert (found["label"], found["feedback"][0]["reading"]) == (text, text)
+    assert (found["predicted"], found["feedback"][0]["reading"]) == (text, text)
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_a_formula_is_text_and_a_number_a_number(cell: object, shown: object) ->
 
 
 def test_numbers_and_empty_places_keep_their_kind(tmp_path: Path) -> None:
-    empty = case(2, label=None, probability=None, ood_score=None)
+    empty = case(2, predicted=None, probability=None, ood_score=None)
     export_cases([case(1), empty], tmp_path / "out.csv")
     first, second = rows_of(tmp_path / "out.csv")
     assert (first["probability"], first["ood_score"]) == ("0.75", "-0.5")
-    assert (second["label"], second["probability"], second["ood_score"]) == ("", "", "")
+    assert (second["predicted"], second["probability"], second["ood_score"]) == ("", "", "")
     assert (second["reading"], second["feedback"]) == ("", "[]")
 
 

@@ -43,7 +43,7 @@ def test_looking_into_another_programs_file_adds_nothing_to_it(
 ) -> None:
     path = other(tmp_path / "other.db", *statements)
     before = tables(path)
-    with pytest.raises(CaseLogError, match="holds no case log") as refused:
+    with pytest.raises(CaseLogError, match="contains no case log") as refused:
         open_case_log(str(path), create=False)
     assert "other.db" in str(refused.value)
     assert "--database" in refused.value.hint
@@ -53,7 +53,7 @@ def test_looking_into_another_programs_file_adds_nothing_to_it(
 def test_nor_is_an_empty_file_made_into_a_log_by_looking(tmp_path: Path) -> None:
     path = tmp_path / "empty.db"
     path.touch()
-    with pytest.raises(CaseLogError, match="holds no case log"):
+    with pytest.raises(CaseLogError, match="contains no case log"):
         open_case_log(str(path), create=False)
     assert tables(path) == set()
     open_case_log(str(path)).close()  # a server may
@@ -73,7 +73,7 @@ def test_an_empty_database_of_either_kind_is_left_empty(url: str, tmp_path: Path
     if url.startswith("sqlite"):
         other(tmp_path / "new.db")
         url = str(tmp_path / "new.db")
-    with pytest.raises(CaseLogError, match="holds no case log"):
+    with pytest.raises(CaseLogError, match="contains no case log"):
         open_case_log(url, create=False)
     database = open_database(url)
     assert inspect(database.engine).get_table_names() == []
@@ -85,6 +85,6 @@ def test_a_log_is_still_opened_by_looking(url: str, new_case: Callable[..., NewC
     (case_id,) = made.add([new_case()])
     made.close()
     looked = open_case_log(url, create=False)
-    assert looked.get(case_id).label == "benign"
+    assert looked.get(case_id).predicted == "benign"
     assert looked.verify() == ()
     looked.close()

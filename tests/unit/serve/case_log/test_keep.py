@@ -94,7 +94,7 @@ def test_what_a_killed_program_left_half_written_is_swept_too(tmp_path: Path) ->
 
 
 def test_a_folder_that_is_none_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         kept(tmp_path / "none")
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="cannot be made"):

@@ -71,7 +71,7 @@ def test_revoking_what_is_not_there_names_what_is(log: CaseLog) -> None:
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[31m", "\0", "\ud800", "x" * 101])
 def test_a_name_that_cannot_be_shown_is_refused(tmp_path: Path, name: str) -> None:
     log = open_case_log(str(tmp_path / "cases.db"))
-    with pytest.raises(ConfigError, match="is no name"):
+    with pytest.raises(ConfigError, match="is not a valid name"):
         Keys(log.database).add(name)
     log.close()
 

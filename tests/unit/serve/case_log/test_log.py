@@ -51,10 +51,10 @@ def test_an_empty_log(log: CaseLog) -> None:
 
 def test_it_is_still_there_when_opened_again(url: str, new_case: Make) -> None:
     first = open_case_log(url)
-    ids = first.add([new_case(), new_case(label="malignant")])
+    ids = first.add([new_case(), new_case(predicted="malignant")])
     first.close()
     second = open_case_log(url)
-    assert second.get(ids[1]).label == "malignant"
+    assert second.get(ids[1]).predicted == "malignant"
     assert second.verify() == ()
     second.close()
 
@@ -93,10 +93,10 @@ def test_sql_in_a_text_is_text(log: CaseLog, new_case: Make, text: str) -> None:
 
 
 def test_what_no_database_can_hold_is_replaced(log: CaseLog, new_case: Make) -> None:
-    (case_id,) = log.add([new_case(label="a\0b\ud800c", user="x" * 5_000_000, code="\udfff")])
+    (case_id,) = log.add([new_case(predicted="a\0b\ud800c", user="x" * 5_000_000, code="\udfff")])
     log.add_feedback(case_id, reading="\0", comment="ok \ud83d")
     found = log.get(case_id)
-    assert found.label == "a\ufffdb\ufffdc"
+    assert found.predicted == "a\ufffdb\ufffdc"
     assert len(found.user) == 1000
     assert found.user.endswith("…")
     assert found.feedback[0].comment == "ok \ufffd"

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import MetaData, Table, inspect, text
 
 from overread.errors import CaseLogError
+from overread.serve.case_log.chain import Head
 from overread.serve.case_log.database import open_database
 from overread.serve.case_log.keys import Keys
 from overread.serve.case_log.log import CaseLog, NewCase, open_case_log
@@ -27,23 +28,71 @@ def test_the_migrations_make_the_tables_that_the_program_expects(log: CaseLog) -
         assert compare_metadata(context, metadata) == []
 
 
-def test_an_older_log_is_brought_up_to_date_with_what_is_in_it(
-    url: str, new_case: Callable[..., NewCase]
-) -> None:
+# What the first version of this program (its column was `label`) wrote, letter for letter.
+OLD = {
+    "user": "u-1", "model": "breast", "model_version": "1", "model_sha256": "a" * 64,
+    "image_sha256": "b" * 64, "status": "answer", "code": "sure", "label": "benign",
+    "probability": 0.93, "probabilities": '{"benign":0.93,"malignant":0.07}',
+    "quality": '{"contrast":41.5,"issues":[]}', "ood_score": 0.125,
+}  # fmt: skip
+REJECTED = {
+    "status": "reject", "code": "ood", "label": None, "probability": None, "probabilities": "{}",
+    "ood_score": None,
+}  # fmt: skip
+HASHES = (
+    "0" * 64,
+    "70996cf6f56da088d2bd97fa91a441488e64a6e7b8b1e1e19d2c94ec3e3a039a",
+    "2ed4fc7ec4fcfde7108711f5442574c146c4622a094169981f718643a624397a",
+    "df0983f95d0a42f9be8e108a79e80d81eab3437f41c02fc33950c7412269b50d",
+    "69fe56927cdfc63625706291a3a91243c27df1eb544993894cbd61a8a76a11c0",
+)
+
+
+def old_log(url: str, revision: str) -> None:
+    """A log of four cases as it lay in a database of an older version."""
+    changes = [
+        {},
+        {"status": "refer", "code": "unsure", "label": "良性|a"},
+        REJECTED,
+        {"label": ""},
+    ]
     database = open_database(url)
     with database.writing() as connection:
-        migrate(connection, "0001")
-        assert "keys" not in inspect(connection).get_table_names()
-    old = CaseLog(database)
-    (case_id,) = old.add([new_case()])
-    old.add_feedback(case_id, reading="malignant")
-    old.close()
+        migrate(connection, revision)
+        cases = Table("cases", MetaData(), autoload_with=connection)
+        assert "label" in cases.c
+        for number, change in enumerate(changes, 1):
+            place = {
+                "number": number, "id": f"{number:032x}", "previous": HASHES[number - 1],
+                "time": f"2026-03-02T{8 + number:02}:00:00.000000+00:00", "hash": HASHES[number],
+            }  # fmt: skip
+            connection.execute(cases.insert().values({**OLD, **change, **place}))
+        connection.execute(text("UPDATE head SET number = 4, hash = :hash"), {"hash": HASHES[4]})
+    database.close()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_an_older_log_is_brought_up_to_date_with_what_is_in_it(
+    url: str, revision: str, new_case: Callable[..., NewCase]
+) -> None:
+    old_log(url, revision)
     log = open_case_log(url)
-    assert log.get(case_id).reading == "malignant"
-    assert log.verify() == ()
+    assert log.verify([Head(n, HASHES[n]) for n in range(5)]) == ()
+    assert [case.predicted for case in log.cases()] == ["benign", "良性|a", None, ""]
+    log.add_feedback(f"{1:032x}", reading="malignant")
+    assert log.get(f"{1:032x}").reading == "malignant"
     assert Keys(log.database).add("ward")
     log.add([new_case()])
-    assert log.verify() == ()
+    assert log.verify([Head(4, HASHES[4])]) == ()
+    log.close()
+
+
+def test_an_older_entry_that_is_changed_is_found_as_before(url: str) -> None:
+    old_log(url, "0002")
+    log = open_case_log(url)
+    with log.database.writing() as connection:
+        connection.execute(text("UPDATE cases SET predicted = 'malignant' WHERE number = 1"))
+    assert [broken.number for broken in log.verify()] == [1]
     log.close()
 
 
@@ -52,7 +101,7 @@ def test_a_newer_log_is_refused_and_left_alone(url: str) -> None:
     with log.database.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
     log.close()
-    with pytest.raises(CaseLogError, match="version 0999, this program knows up to 0002"):
+    with pytest.raises(CaseLogError, match="version 0999, this program knows up to 0003"):
         open_case_log(url)
     database = open_database(url)
     with database.reading() as connection:

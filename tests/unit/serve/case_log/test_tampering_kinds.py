@@ -24,7 +24,7 @@ def chain(*labels: str, first: int = 1, previous: str = START) -> list[tuple[str
     for number, label in enumerate(labels, first):
         row: dict[str, Any] = {
             "number": number, "id": f"id{number}", "time": f"t{number}", "previous": previous,
-            "label": label,
+            "predicted": label,
         }  # fmt: skip
         previous = row["hash"] = digest("cases", row)
         rows.append(("cases", row))
@@ -171,7 +171,7 @@ def test_a_row_that_cannot_be_read_any_more_is_told_as_altered(
             use()
         assert ids[1] in str(told.value)
         assert "overread cases verify" in told.value.hint
-    assert log.get(ids[0]).label == "benign"
+    assert log.get(ids[0]).predicted == "benign"
     assert not (tmp_path / "out.csv").exists()
 
 

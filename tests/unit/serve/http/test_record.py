@@ -13,7 +13,7 @@ from overread.errors import CaseLogError
 from overread.files import sha256_bytes
 from overread.predict.predictor import load
 from overread.serve.case_log.log import CaseLog, NewCase, open_case_log
-from overread.serve.http.answering import Judged
+from overread.serve.http.answering import JudgedUpload
 from overread.serve.http.problems import Problem
 from overread.serve.http.record import Record, new_case
 from overread.serve.http.telemetry import Telemetry
@@ -22,11 +22,13 @@ from tiny_bundle import picture, png, write_tiny
 
 
 @pytest.fixture
-def judged(tmp_path: Path) -> list[Judged]:
+def judged(tmp_path: Path) -> list[JudgedUpload]:
     predictor = load(write_tiny(tmp_path / "tiny.overread"))
     datas = [png(picture("red")), b"no image", png(picture("blue"))]
     return [
-        Judged(Upload("a.png", data), sha256_bytes(data), predictor.predict(data).named("a.png"))
+        JudgedUpload(
+            Upload("a.png", data), sha256_bytes(data), predictor.predict(data).named("a.png")
+        )
         for data in datas
     ]
 
@@ -50,19 +52,21 @@ class Broken(CaseLog):
         raise CaseLogError("the case log cannot be used")
 
 
-def test_a_case_says_what_was_said_and_neither_image_nor_file_name(judged: list[Judged]) -> None:
+def test_a_case_says_what_was_said_and_neither_image_nor_file_name(
+    judged: list[JudgedUpload],
+) -> None:
     red, nothing, _ = (new_case(one, "someone") for one in judged)
-    assert (red.status, red.label, red.code, red.user) == ("answer", "red", "sure", "someone")
+    assert (red.status, red.predicted, red.code, red.user) == ("answer", "red", "sure", "someone")
     assert red.image_sha256 == judged[0].sha256
     assert red.probability == red.probabilities["red"]
     assert red.quality["min_side"] == 48
-    assert (nothing.status, nothing.label, nothing.probability) == ("reject", None, None)
+    assert (nothing.status, nothing.predicted, nothing.probability) == ("reject", None, None)
     assert nothing.probabilities == {}
     assert "a.png" not in repr(red)
 
 
 def test_every_request_gets_the_numbers_of_its_own_images(
-    judged: list[Judged], log: CaseLog
+    judged: list[JudgedUpload], log: CaseLog
 ) -> None:
     async def ask() -> list[Sequence[str | None]]:
         requests = [judged[:1], judged[1:], judged, judged[2:]] * 5
@@ -81,7 +85,7 @@ def test_every_request_gets_the_numbers_of_its_own_images(
 
 
 def test_what_is_lost_is_counted_once_for_each_image_and_the_answer_goes_out(
-    judged: list[Judged], caplog: pytest.LogCaptureFixture
+    judged: list[JudgedUpload], caplog: pytest.LogCaptureFixture
 ) -> None:
     telemetry = Telemetry()
     record = Record(Broken(), telemetry, required=False)
@@ -91,7 +95,7 @@ def test_what_is_lost_is_counted_once_for_each_image_and_the_answer_goes_out(
     record.close()
 
 
-def test_if_required_the_answer_is_withheld(judged: list[Judged]) -> None:
+def test_if_required_the_answer_is_withheld(judged: list[JudgedUpload]) -> None:
     record = Record(Broken(), Telemetry(), required=True)
     with pytest.raises(Problem) as withheld:
         asyncio.run(record.keep(judged, ""))
@@ -102,7 +106,7 @@ def test_if_required_the_answer_is_withheld(judged: list[Judged]) -> None:
 
 
 def test_a_log_that_is_gone_is_asked_once_and_not_for_each_who_waits(
-    judged: list[Judged],
+    judged: list[JudgedUpload],
 ) -> None:
     async def ask() -> None:
         await asyncio.gather(*(record.keep(judged, "") for _ in range(40)))

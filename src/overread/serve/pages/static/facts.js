@@ -6,7 +6,7 @@ import { className, limit, list, number, percent, sentences, t, time } from "./t
 // The probabilities as they are listed, each with the mark that it is held against, and whether it is
 // of what was found: the likeliest class, or each that reached its mark where there may be several.
 export function shares(found, { multilabel, classes, operating_point: point }) {
-  const labels = multilabel ? found.label?.split("|") : [found.label];
+  const labels = multilabel ? found.predicted?.split("|") : [found.predicted];
   const rows = Object.entries(found.probabilities).map(([name, share]) => ({
     name,
     share,
@@ -60,7 +60,7 @@ export function evidence(found, model) {
     names.reduce((a, b) => (found.probabilities[b] > found.probabilities[a] ? b : a)),
   );
   if (!found.heatmap) return t("heat.empty", { label });
-  return t(found.label === "" ? "heat.unfound" : "heat.caption", { label });
+  return t(found.predicted === "" ? "heat.unfound" : "heat.caption", { label });
 }
 
 // What proves later which image, model and case this was: pairs of a title and a text.

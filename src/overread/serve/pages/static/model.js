@@ -21,7 +21,7 @@ export function leakyBanner(model) {
 
 // What it was trained and tested on, as sentences.
 export function trained(model) {
-  const { images, groups, policy } = model.data;
+  const { images, groups, method } = model.data;
   const n = model.results.accuracy?.n;
   const parts = [
     groups
@@ -30,7 +30,7 @@ export function trained(model) {
   ];
   if (n) parts.push(t("basis.apart", { n: number(n) }));
   if (model.leaky) parts.push(t("leaky.text"));
-  else parts.push(policy === "leak-proof" ? t("basis.clean") : t("basis.given"));
+  else parts.push(method === "leak-proof" ? t("basis.clean") : t("basis.given"));
   return parts;
 }
 

@@ -12,9 +12,9 @@ const QUALITY = ["too_small", "blank", "blurred", "too_dark", "too_bright"];
 export function headline(found, model) {
   if (found.status === "refer") return t("headline.refer");
   if (found.status === "answer") {
-    if (!model.multilabel) return t("headline.answer", { label: className(found.label) });
-    if (!found.label) return t("headline.nothing");
-    return t("headline.found", { label: labels(found.label, model) });
+    if (!model.multilabel) return t("headline.answer", { label: className(found.predicted) });
+    if (!found.predicted) return t("headline.nothing");
+    return t("headline.found", { label: labels(found.predicted, model) });
   }
   if (found.code === "ood") {
     const what = subject(model, { article: true });
@@ -28,7 +28,7 @@ export function reason(found, model) {
   const code = found.code;
   const values = {
     probability: found.probability === null ? "" : spoken(found.probability),
-    label: found.label === null ? "" : labels(found.label, model),
+    label: found.predicted === null ? "" : labels(found.predicted, model),
     limit: limit(found.values.limit ?? 0),
   };
   if (code === "several") values.classes = possible(found, model);
@@ -64,11 +64,11 @@ export function next(found, model) {
 export function reliability(found, model) {
   if (found.status !== "answer") return "";
   const results = model.results;
-  const own = model.multilabel ? undefined : results[`answered.precision.${found.label}`];
+  const own = model.multilabel ? undefined : results[`answered.precision.${found.predicted}`];
   if (own?.n >= FEW) return figure("right.such", own);
   if (own?.n) return t("right.such_few", { ...counted(own), right: Math.round(own.value * own.n) });
-  const called = model.multilabel ? undefined : results[`precision.${found.label}`];
-  if (called?.n) return figure("right.called", called, { label: className(found.label) });
+  const called = model.multilabel ? undefined : results[`precision.${found.predicted}`];
+  if (called?.n) return figure("right.called", called, { label: className(found.predicted) });
   if (results["answered.accuracy"]?.n) return figure("right.answered", results["answered.accuracy"]);
   const whole = results.accuracy;
   if (!whole?.ci95) return t("right.unknown");
@@ -105,7 +105,7 @@ function spoken(share) {
 function possible(found, model) {
   // Findings that are open, as the model's file names them.
   if (model.multilabel) return String(found.values.classes).replaceAll("_", " ");
-  const names = [...new Set([found.label, ...found.set])];
+  const names = [...new Set([found.predicted, ...found.set])];
   names.sort((a, b) => found.probabilities[b] - found.probabilities[a]);
   return list(names.map(className));
 }

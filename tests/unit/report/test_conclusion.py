@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from overread.report.verdict import Leak, guess_level, leak_of, matrix_of, verdict
 
 from overread.pages.probes import probe_name
 from overread.pages.texts import load_texts, say
 from overread.report import verdict as module
-from overread.report.verdict import Leak, guess_level, leak_of, matrix_of, verdict
 
 TEXTS = load_texts(Path(module.__file__).parent / "texts")
 CLEAN = Leak("clean")

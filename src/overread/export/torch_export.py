@@ -1,4 +1,4 @@
-"""A run's network as a `torch.export` program, for programs built on PyTorch."""
+"""A run's network in the form of `torch.export`, for software built on PyTorch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from overread.bundle.format import BundleInfo
 from overread.bundle.read import read_bundle
+from overread.documents.bundle import BundleInfo
 from overread.errors import ConfigError, DataError
 from overread.evaluation.calibration import Calibration
 from overread.export.golden import drawn
@@ -35,13 +35,13 @@ def export_torch(model: Path, out: Path, *, run: Path | None = None) -> dict[str
     folder = run_of(model, run)
     if folder is None:
         raise DataError(
-            "lies in no run, and a PyTorch program is made from a run's checkpoint",
+            "lies in no run, and a torch.export file is made from a run's checkpoint",
             where=model,
             hint="Name the folder it was trained in: --run RUN.",
         )
     info = bundle.info
-    program, outputs = _program(folder, info)
-    module, place = program.module(), outputs.index("probabilities")
+    exported, outputs = _exported(folder, info)
+    module, place = exported.module(), outputs.index("probabilities")
 
     def ours(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -55,7 +55,7 @@ def export_torch(model: Path, out: Path, *, run: Path | None = None) -> dict[str
         info,
     )
     with atomic_path(out) as draft, draft.open("wb") as stream:
-        torch.export.save(program, stream, extra_files={"bundle.json": info.model_dump_json()})
+        torch.export.save(exported, stream, extra_files={"bundle.json": info.model_dump_json()})
     return {
         "model": str(model),
         "out": str(out),
@@ -66,7 +66,7 @@ def export_torch(model: Path, out: Path, *, run: Path | None = None) -> dict[str
     }
 
 
-def _program(run: Path, info: BundleInfo) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
+def _exported(run: Path, info: BundleInfo) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
     """The best network of a run, for any number of images, with the calibration of `info`; and
     the names of its outputs."""
     calibration = Calibration.from_dict(
@@ -76,9 +76,9 @@ def _program(run: Path, info: BundleInfo) -> tuple[torch.export.ExportedProgram,
     spec = info.preprocess.spec
     whole = deployed(load_best(run), spec, calibration, method)
     with torch.no_grad():
-        program = torch.export.export(
+        exported = torch.export.export(
             whole,
             (example(spec),),
             dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
         )
-    return program, whole.outputs
+    return exported, whole.outputs

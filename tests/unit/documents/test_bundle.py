@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from overread.bundle.format import NOTICE, Preprocess, describe
 from overread.bundle.read import parse_info
+from overread.bundle.stated import stated_preprocess
+from overread.bundle.steps import describe
+from overread.documents.bundle import NOTICE
 from overread.errors import BundleError
 from overread.images.preprocess import PreprocessSpec
 from tiny_bundle import info
@@ -95,7 +97,7 @@ def test_one_class_is_enough_for_several_labels() -> None:
 
 def test_preprocessing_is_stored_whole_and_in_words() -> None:
     spec = PreprocessSpec(224, 192, "shorter_side", 256, "bicubic", reduce=False)
-    stored = Preprocess.of(spec)
+    stored = stated_preprocess(spec)
     assert stored.spec == spec
     text = " ".join(stored.steps)
     for word in ("256", "224", "192", "bicubic", "EXIF", "channels last", "central"):

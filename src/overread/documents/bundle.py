@@ -1,4 +1,4 @@
-"""What `bundle.json` inside a model file says: all that prediction needs to know, checked strictly.
+"""bundle.json, inside a model file: all that prediction needs to know, checked strictly.
 
 Every object is frozen; an unknown key, a missing key, a number in place of a text, NaN and infinity
 are all refused.
@@ -7,16 +7,13 @@ are all refused.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from overread.bundle.steps import describe
+from overread.documents.document import Part
 from overread.errors import ConfigError
-
-if TYPE_CHECKING:
-    from overread.evaluation.calibration import Calibration as Fitted
-    from overread.images.preprocess import PreprocessSpec
+from overread.images.preprocess import PreprocessSpec
 
 FORMAT: Literal[1] = 1
 NOTICE = "Research software, not a medical device."
@@ -25,22 +22,26 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Size = Annotated[int, Field(ge=1, le=16_384)]
 
 
-class Strict(BaseModel):
+class StrictPart(Part):
     """A frozen piece of `bundle.json` that accepts nothing but what it names."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid")
 
 
-class Preprocess(Strict):
-    """The fields of `images.preprocess.PreprocessSpec`, and the same in words."""
+class Preprocess(StrictPart):
+    """How a picture becomes the network's input; `images.preprocess` does it."""
 
     height: Size
     width: Size
     resize: Literal["squash", "shorter_side"] = "squash"
-    resize_to: Size | None = None
+    resize_to: Size | None = Field(
+        default=None, description="Shorter side before the crop, where it is not the input's own."
+    )
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
-    reduce: bool = True
-    steps: tuple[str, ...] = ()
+    reduce: bool = Field(default=True, description="Whether a large JPEG is decoded at a fraction.")
+    steps: tuple[str, ...] = Field(
+        default=(), description="The same in words that another program can follow to the pixel."
+    )
 
     @model_validator(mode="after")
     def _can_be_done(self) -> Self:
@@ -52,52 +53,36 @@ class Preprocess(Strict):
 
     @property
     def spec(self) -> PreprocessSpec:
-        from overread.images.preprocess import PreprocessSpec
-
         return PreprocessSpec.from_dict(self.model_dump(exclude={"steps"}))
 
-    @classmethod
-    def of(cls, spec: PreprocessSpec) -> Self:
-        return cls(**spec.to_dict(), steps=describe(spec))
 
-
-class Calibration(Strict):
-    """What the graph does after the logits; the fields of `evaluate.calibration.Calibration`.
+class StatedCalibration(StrictPart):
+    """What the graph does after the logits.
 
     Probabilities are softmax (one label) or sigmoid (several) of logits * scale + bias; with knots
     (K, M), each class's then follows a rising line through them, and one label's sum to 1 again.
     """
 
-    kind: str = "identity"
+    kind: str = Field(default="identity", description="identity, temperature, vector or isotonic.")
     scale: tuple[float, ...]
     bias: tuple[float, ...]
     knots_x: tuple[tuple[float, ...], ...] = ()
     knots_y: tuple[tuple[float, ...], ...] = ()
 
-    @classmethod
-    def of(cls, fitted: Fitted) -> Self:
-        return cls(
-            kind=fitted.kind,
-            scale=fitted.scale,
-            bias=fitted.bias,
-            knots_x=fitted.knots_x,
-            knots_y=fitted.knots_y,
-        )
 
-
-class OperatingPoint(Strict):
-    """When an answer is sure enough. `chosen` says by what: recipe, validation, user, default.
+class AnswerThresholds(StrictPart):
+    """When an answer is sure enough.
 
     One label an image: the highest probability must reach `confidence`. Several labels: a label is
     present at or above its entry of `thresholds`, and each decision must reach `confidence`.
     """
 
     confidence: Share
-    chosen: str = "default"
+    chosen: str = Field(default="default", description="By recipe, validation, user or default.")
     thresholds: tuple[Share, ...] | None = None
 
 
-class Conformal(Strict):
+class Conformal(StrictPart):
     """Class k is in the set when 1 - p_k <= quantiles[k] (Mondrian: one quantile a class).
 
     Several labels: label k may be present when 1 - p_k <= quantiles[k], and may be absent when
@@ -109,21 +94,19 @@ class Conformal(Strict):
     absent: tuple[float, ...] | None = None
 
 
-class Ood(Strict):
-    """The out-of-distribution gate; its arrays are in `ood.npz`. A score above `threshold` rejects.
-
-    `accepted` is the share of held-out images of the training kind that pass; `tried` gives the
-    AUROC of each method that was tried, against synthetic outliers.
-    """
+class Ood(StrictPart):
+    """The out-of-distribution gate: a score above `threshold` rejects. Arrays are in ood.npz."""
 
     method: str
     threshold: float
     dimension: int
-    accepted: Share
-    tried: dict[str, float] = {}
+    accepted: Share = Field(description="Share of held-out images of the training kind that pass.")
+    tried: dict[str, float] = Field(
+        default={}, description="AUROC of each method that was tried, against synthetic outliers."
+    )
 
 
-class QualityLimits(Strict):
+class QualityLimits(StrictPart):
     """Beyond these an image is refused, in units of `predict.quality.measure`."""
 
     min_side: int = 32
@@ -133,32 +116,32 @@ class QualityLimits(Strict):
     max_bright: Share = 1.0
 
 
-class Heatmap(Strict):
+class Heatmap(StrictPart):
     """`scale` is the evidence drawn at full strength, the same for every image of this model."""
 
     method: Literal["grad-cam", "hires-cam"] = "grad-cam"
     scale: Annotated[float, Field(gt=0.0)]
 
 
-class Estimate(Strict):
-    """A test figure with its 95 % interval; `n` is the number of images it rests on."""
+class ResultFigure(StrictPart):
+    """A test figure with its 95 % interval."""
 
     value: float
     ci95: tuple[float, float] | None = None
-    n: int | None = None
+    n: int | None = Field(default=None, description="The number of images that it rests on.")
 
 
-class DataFingerprint(Strict):
-    """What the model was trained on. `leaky` is set where the split is known not to be clean."""
+class DataFingerprint(StrictPart):
+    """What the model was trained on."""
 
     images: int
     groups: int | None = None
     manifest_sha256: str
-    policy: str
-    leaky: bool = False
+    method: str = Field(description="How it was divided: leak-proof, as-given, naive or imported.")
+    leaky: bool = Field(default=False, description="Whether the split is known not to be clean.")
 
 
-class Tensors(Strict):
+class Tensors(StrictPart):
     """Names of the graph's input and outputs; None where the graph has no such output."""
 
     OPTIONAL: ClassVar = ("features", "stages", "heatmap")
@@ -176,7 +159,7 @@ class Tensors(Strict):
         return cls.model_validate(there)
 
 
-class Conversion(Strict):
+class Conversion(StrictPart):
     """How this file was made from another one, and by how much its answers moved.
 
     `images` validation images (drawn pictures where `on` says so) were answered by both: `changed`
@@ -196,12 +179,16 @@ class Conversion(Strict):
     passed: bool = True
 
 
-class BundleInfo(Strict):
+class BundleInfo(StrictPart):
     """The whole of `bundle.json`.
 
-    `subject` says by language ("en", "zh") what its images are: "breast ultrasound image".
-    `results` holds headline figures of the test part and, as `precision.benign`, those of a class.
+    It is read and written by `bundle.read` and `bundle.write`, within the model file.
     """
+
+    FILE: ClassVar[str] = "bundle.json"
+    HINT: ClassVar[str] = (
+        f"This program reads format {FORMAT}: use the version of overread that wrote it."
+    )
 
     format: Literal[1] = FORMAT
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -211,15 +198,21 @@ class BundleInfo(Strict):
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
     multilabel: bool = False
     preprocess: Preprocess
-    calibration: Calibration
-    operating_point: OperatingPoint
+    calibration: StatedCalibration
+    operating_point: AnswerThresholds
     conformal: Conformal | None = None
     ood: Ood | None = None
     quality: QualityLimits = QualityLimits()
     heatmap: Heatmap | None = None
-    results: dict[str, Estimate] | None = None
+    results: dict[str, ResultFigure] | None = Field(
+        default=None,
+        description="Headline figures of the test and, as precision.benign, those of a class.",
+    )
     data: DataFingerprint
-    subject: dict[str, str] = {}
+    subject: dict[str, str] = Field(
+        default={},
+        description='What its images are, by language: {"en": "breast ultrasound image"}.',
+    )
     versions: dict[str, str] = {}
     licence: str = "author must supply"
     intended_use: str = "author must supply"

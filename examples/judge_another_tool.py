@@ -17,7 +17,7 @@ from overread.evaluation.summary import evaluate_table
 def main(table: str) -> None:
     test = evaluate_table(read_predictions(Path(table)))["test"]
     print(f"{test['n']} images of {test['groups']} groups")
-    for name in ("accuracy", "balanced_accuracy", "macro_auroc", "ece"):
+    for name in ("accuracy", "balanced_accuracy", "macro_auroc", "brier"):
         low, high = test[name]["ci95"]
         print(f"{name:18} {test[name]['value']:.3f} ({low:.3f} to {high:.3f})")
 

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overread.predict.quality import Fault, Quality
 from overread.predict.verdict import Status
+
+
+class PredictionDocument(TypedDict):
+    """A prediction as JSON: the fields that `overread predict --json` prints, and no others.
+
+    `quality` holds the measures of `predict.quality` and `issues`, the limits that it passed.
+    """
+
+    path: str | None
+    status: Status
+    predicted: str | None
+    probability: float | None
+    probabilities: dict[str, float]
+    reason: str
+    ood_score: float | None
+    quality: dict[str, float | int | list[str]]
+    model: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -45,9 +62,9 @@ class Prediction:
     picture: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     explained: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PredictionDocument:
         """The fields of a prediction as JSON: finite numbers, texts, null."""
-        measured: dict[str, Any] = {} if self.quality is None else _rounded(vars(self.quality))
+        measured = {} if self.quality is None else _rounded(vars(self.quality))
         return {
             "path": self.path,
             "status": self.status,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -80,6 +80,7 @@ class PredictionFile:
         """Append one row; DataError when the disk refuses."""
         if prediction.path is not None:
             prediction = prediction.named(as_text(prediction.path))
+        row: Mapping[str, object]
         row = self._row(prediction) if self.is_csv else prediction.to_dict()
         try:
             assert self._stream is not None, "used outside its `with` block"  # noqa: S101
@@ -92,15 +93,15 @@ class PredictionFile:
                 hint="Free some space and run the same command again; it goes on.",
             ) from error
 
-    def _row(self, prediction: Prediction) -> dict[str, Any]:
-        whole = prediction.to_dict()
+    def _row(self, prediction: Prediction) -> dict[str, object]:
+        whole: Mapping[str, object] = prediction.to_dict()
         chances = {f"p_{name}": p for name, p in prediction.probabilities.items()}
         return {**{name: whole[name] for name in FIXED}, **chances, MODEL: self.sha256}
 
     def _head(self) -> str:
         return csv_line(self.columns) if self.is_csv else ""
 
-    def _text(self, row: dict[str, Any]) -> str:
+    def _text(self, row: Mapping[str, object]) -> str:
         if self.is_csv:
             return csv_line([row.get(name) for name in self.columns])
         return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"

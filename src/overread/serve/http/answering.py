@@ -22,6 +22,7 @@ from overread.predict.verdict import conformal_set
 from overread.serve.http.batching import Batcher
 from overread.serve.http.limits import Admission
 from overread.serve.http.registry import Registry
+from overread.serve.http.schemas import ImagePrediction, ModelName
 from overread.serve.http.telemetry import Telemetry
 from overread.serve.http.uploads import Upload
 from overread.serve.settings import ServeSettings
@@ -80,8 +81,8 @@ class Answering:
 
     async def rows(
         self, model: str, judged: Sequence[JudgedUpload], wanted: Wanted
-    ) -> list[dict[str, Any]]:
-        """The verdicts as JSON objects, with the pictures that were asked for."""
+    ) -> list[ImagePrediction]:
+        """The verdicts as they are sent, with the pictures that were asked for."""
         info = self.registry.get(model).info
         if not (wanted.heatmap or wanted.preview):
             return [_row(one, info, wanted) for one in judged]
@@ -145,23 +146,33 @@ def _has_heatmap(info: BundleInfo) -> bool:
     return info.tensors.heatmap is not None and info.heatmap is not None
 
 
-def _row(judged: JudgedUpload, info: BundleInfo, wanted: Wanted) -> dict[str, Any]:
+def _row(judged: JudgedUpload, info: BundleInfo, wanted: Wanted) -> ImagePrediction:
     found = judged.prediction
+    said = found.to_dict()
     drawn = None
     if wanted.heatmap and found.heatmap is not None:
         drawn = layer_png(found, info)
-    return {
-        **found.to_dict(),
-        "filename": judged.upload.filename,
-        "case": None,
-        "code": found.code,
-        "values": {name: _finite(value) for name, value in found.values.items()},
-        "set": _possible(found, info),
-        "image_sha256": judged.sha256,
-        "heatmap": None if drawn is None else _data_url("image/png", drawn),
-        "heatmap_empty": wanted.heatmap and found.heatmap is not None and drawn is None,
-        "preview": _preview(found) if wanted.preview else None,
-    }
+    # Ours already: checked against the schema by tests, not once more for every image.
+    return ImagePrediction.model_construct(
+        path=said["path"] or "",
+        filename=judged.upload.filename,
+        status=said["status"],
+        predicted=said["predicted"],
+        probability=said["probability"],
+        probabilities=said["probabilities"],
+        reason=said["reason"],
+        code=found.code,
+        values={name: _finite(value) for name, value in found.values.items()},
+        set=_possible(found, info),
+        ood_score=said["ood_score"],
+        quality=said["quality"],
+        model=ModelName(**said["model"]),
+        image_sha256=judged.sha256,
+        case=None,
+        heatmap=None if drawn is None else _data_url("image/png", drawn),
+        heatmap_empty=wanted.heatmap and found.heatmap is not None and drawn is None,
+        preview=_preview(found) if wanted.preview else None,
+    )
 
 
 def _possible(found: Prediction, info: BundleInfo) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
+from pydantic import BaseModel
 
 from overread.predict.predictor import Predictor
 from overread.serve.http.answering import Answering, Wanted
@@ -17,6 +18,9 @@ from overread.serve.http.openapi import IMAGES_FORM, refusals, unguarded_refusal
 from overread.serve.http.record import Record
 from overread.serve.http.schemas import (
     Health,
+    ModelCard,
+    ModelEntry,
+    ModelName,
     ModelReply,
     ModelsReply,
     PredictReply,
@@ -70,11 +74,13 @@ async def predict(
         record: Record | None = request.app.state.record
         if record is not None:
             kept = await record.keep(judged, request.state.caller.user)
-            rows = [{**row, "case": case} for row, case in zip(rows, kept, strict=True)]
+            pairs = zip(rows, kept, strict=True)
+            rows = [row.model_copy(update={"case": case}) for row, case in pairs]
         keeper: Keeper | None = request.app.state.keeper
         if keeper is not None:
             await run_in_threadpool(keeper.keep, [upload.data for upload in uploads])
-    return _json({"model": answering.registry.get(name).model, "predictions": rows})
+    own = ModelName(**answering.registry.get(name).model)
+    return _json(PredictReply.model_construct(model=own, predictions=rows))
 
 
 @api.get(
@@ -101,21 +107,21 @@ async def model_list(request: Request) -> Response:
     """Every model with its id, the default one first."""
     registry = request.app.state.registry
     entries = [
-        {
+        ModelEntry(
             **registry.get(name).model,
-            "id": name,
-            "default": name == registry.names[0],
-            "classes": list(registry.get(name).info.classes),
-        }
+            id=name,
+            default=name == registry.names[0],
+            classes=list(registry.get(name).info.classes),
+        )
         for name in registry.names
     ]
-    return _json({"models": entries})
+    return _json(ModelsReply(models=entries))
 
 
 @api.get("/healthz", summary="Is it running?", response_model=Health, tags=["service"])
 async def healthz() -> Response:
     """Says ok as long as the process answers at all."""
-    return _json({"status": "ok"})
+    return _json(Health(status="ok"))
 
 
 @api.get(
@@ -131,7 +137,7 @@ async def readyz(request: Request) -> Response:
     record: Record | None = request.app.state.record
     if record is not None and record.required:
         await run_in_threadpool(record.check)
-    return _json({"status": "ok"})
+    return _json(Health(status="ok"))
 
 
 @api.get(
@@ -146,24 +152,37 @@ async def metrics(request: Request) -> Response:
     return Response(request.app.state.telemetry.page(), media_type=METRICS)
 
 
-def describe(name: str, predictor: Predictor) -> dict[str, Any]:
+def describe(name: str, predictor: Predictor) -> ModelReply:
     """A model as the API and the model page show it."""
     info, cards = predictor.info, predictor.bundle.cards
-    whole = info.model_dump(mode="json")
-    return {
-        **{field: whole[field] for field in ModelReply.model_fields if field in whole},
+    return ModelReply(
         **predictor.model,
-        "id": name,
-        "results": whole["results"] or {},
-        "leaky": info.data.leaky,
-        "heatmap": info.tensors.heatmap is not None and info.heatmap is not None,
-        "card": {"en": cards.get("en", ""), "zh": cards.get("zh", "")},
-    }
+        id=name,
+        classes=list(info.classes),
+        multilabel=info.multilabel,
+        recipe=info.recipe,
+        created=info.created,
+        subject=info.subject,
+        intended_use=info.intended_use,
+        limits=list(info.limits),
+        licence=info.licence,
+        notice=info.notice,
+        results=info.results or {},
+        operating_point=info.operating_point,
+        conformal=info.conformal,
+        ood=info.ood,
+        quality=info.quality,
+        data=info.data,
+        leaky=info.data.leaky,
+        versions=info.versions,
+        heatmap=info.tensors.heatmap is not None and info.heatmap is not None,
+        card=ModelCard(en=cards.get("en", ""), zh=cards.get("zh", "")),
+    )
 
 
-def _json(document: Any, status: int = 200) -> Response:
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
-    return Response(text.encode("utf-8"), status, media_type="application/json")
+def _json(document: BaseModel) -> Response:
+    text = json.dumps(document.model_dump(mode="json"), ensure_ascii=False, allow_nan=False)
+    return Response(text.encode("utf-8"), media_type="application/json")
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:

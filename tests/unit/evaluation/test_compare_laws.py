@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from figures import part_of
 from overread.documents.predictions import PredictionTable, decide
 from overread.evaluation.compare import compare
 from overread.evaluation.estimates import HEADLINES
-from overread.evaluation.summary import part
 
 SOME = settings(
     max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -74,7 +74,7 @@ def test_each_side_is_what_it_is_alone_and_the_difference_is_theirs(
     a, b = two_models(seed, multilabel=multilabel)
     found = rows(a, b)
     for side, table in (("a", a), ("b", b)):
-        alone = part(table, 60, 0)
+        alone = part_of(table, 60, 0)
         for name in HEADLINES:
             assert found[name][side]["value"] == pytest.approx(alone[name]["value"], abs=1e-9)
     for name in HEADLINES:

@@ -47,12 +47,12 @@ def read_side(path: Path) -> list[PredictionTable]:
         files = sorted(path.glob(f"*/{FILE}"))
     if not files:
         raise DataError(
-            f"holds no {FILE}", where=path, hint="Give a finished run, or a folder of such runs."
+            f"has no {FILE}", where=path, hint="Give a finished run, or a folder of such runs."
         )
     tables = [read_predictions(file).select("test") for file in files]
     for file, table in zip(files, tables, strict=True):
         if not len(table):
-            raise DataError("holds no row of the split 'test'", where=file)
+            raise DataError("has no row in the split 'test'", where=file)
     return tables
 
 

@@ -123,7 +123,7 @@ def test_a_side_is_a_file_a_run_or_a_folder_of_runs(good: PredictionTable, tmp_p
     assert len(read_side(tmp_path / "fold0" / "predictions.csv")) == 1
     assert len(read_side(tmp_path / "fold0")) == 1
     assert len(read_side(tmp_path)) == 2
-    with pytest.raises(DataError, match="holds no predictions.csv"):
+    with pytest.raises(DataError, match="has no predictions.csv"):
         read_side(tmp_path / "fold9")
     write_predictions(tmp_path / "v" / "predictions.csv", replace(good, splits=("val",) * 300))
     with pytest.raises(DataError, match="no row of the split 'test'"):

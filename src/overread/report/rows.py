@@ -25,7 +25,7 @@ from overread.report.view import (
     ClassRates,
     FigureRow,
     MatrixRow,
-    Measured,
+    MeasuredSplit,
     MistakePicture,
     MistakeRow,
     PriceRow,
@@ -60,14 +60,14 @@ CLASS_FIGURES = {
 }
 
 
-def measured(part: SplitMetrics, name: str) -> Measured:
+def measured(part: SplitMetrics, name: str) -> MeasuredSplit:
     """The figures of a split: headlines, tables, confusion."""
     known = part.estimates()
     rows = tuple(
         FigureRow(key, known[key], share) for key, share in FIGURES.items() if key in known
     )
     n = part.n or 0
-    return Measured(
+    return MeasuredSplit(
         name=name,
         n=n,
         groups=part.groups or n,

@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.realdata import add_data_option
 from scipy.stats import t as student_t
 
-from overread.dataset.audit.audit import audit
+from overread.dataset.audit.examine import audit
 from overread.dataset.split.split import split
 from overread.documents.manifest import AUDIT_FILE, read_manifest, write_manifest
 from overread.files import read_json, write_csv, write_json, write_text
@@ -117,8 +117,8 @@ def measured(
     records = tuple(replace(r, label=label[r.extra["photograph"]]) for r in manifest.records)
     shutil.copy(base / AUDIT_FILE, run / AUDIT_FILE)
     write_manifest(run, manifest.with_records(records))
-    certificate = split(run, seed=seed, policy=policy)
-    assert certificate["leaky"] == (policy == "naive")
+    certificate = split(run, seed=seed, method=policy)
+    assert certificate.leaky == (policy == "naive")
     manifest = read_manifest(run)
     recipe = with_overrides(load_recipe("monkeypox-cnn"), settings)
     plan = plan_run(run, manifest, recipe, from_scratch=True, seed=seed, threads=1, resume=True)
@@ -188,7 +188,7 @@ def _published(run: Path) -> list[str]:
         "test part; intervals 95 %, by group. Where the interval of the difference holds 0, the "
         "gap is seen but not proved."
     )
-    siblings = f"{price['siblings_in_training']} have a sibling in training"
+    leaked = f"{price['leaked_test_images']} have a group member in training"
     return [
         f"\n## {recipe} on the same images split both ways\n",
         f"    overread train {FOLDER} --out RUN --recipe {recipe} --from-scratch \\",
@@ -196,7 +196,7 @@ def _published(run: Path) -> list[str]:
         textwrap.fill(text, 100) + "\n",
         "| split | test images | accuracy |",
         "|---|---|---|",
-        f"| at random by image | {price['naive']['n']}, of which {siblings} | {shown('naive')} |",
+        f"| at random by image | {price['naive']['n']}, of which {leaked} | {shown('naive')} |",
         f"| leak-proof | {price['leak_proof']['n']}, of {metrics['test']['groups']} groups "
         f"| {shown('leak_proof')} |",
         f"| difference | | {shown('gap')} |",

@@ -129,7 +129,7 @@ def _audit(counts: dict[str, int]) -> dict[str, object]:
             {"probe": "size_aspect", "auroc": 0.83, "ci95": [0.79, 0.87], "verdict": "shortcut"},
             {"probe": "border_pixels", "auroc": 0.55, "ci95": [0.49, 0.61], "verdict": "clean"},
         ],
-        "passport": "BUSI",
+        "known_data_set": "BUSI",
         "verdict": "warnings",
     }
 

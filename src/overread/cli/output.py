@@ -39,8 +39,8 @@ def show_estimates(metrics: Mapping[str, Any]) -> None:
     part, split = metrics["test"], metrics.get("split") or {}
     if split.get("leaky"):
         console.print(
-            f"\nLEAKY SPLIT: {split['siblings_in_training']} of {split['test_images']} test images "
-            "have a sibling in training. The figures are too good.",
+            f"\nLEAKY SPLIT: {split['leaked_test_images']} of {split['test_images']} test images "
+            "have a group member in training. The figures are too good.",
             style="bold red",
         )
     console.print(f"\nTest part: {part['n']} images, {part['groups']} patients or groups")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from overread.cli.output import JsonFlag, console, print_json, show_estimates, show_shortcuts
-from overread.cli.split import Policy, parse_ratio
+from overread.cli.split import SplitMethod, parse_ratio
 from overread.errors import ConfigError
 
 
@@ -23,8 +23,8 @@ def train(
     weights: Annotated[Path | None, typer.Option(help="Pretrained weights to start from.")] = None,
     from_scratch: Annotated[bool, typer.Option(help="Start from random weights.")] = False,
     split: Annotated[
-        Policy, typer.Option(help="as-given and naive only repeat published figures.")
-    ] = Policy.LEAK_PROOF,
+        SplitMethod, typer.Option(help="as-given and naive only repeat published figures.")
+    ] = SplitMethod.LEAK_PROOF,
     ratio: Annotated[str, typer.Option(help="Parts of train, val and test.")] = "7:1:2",
     seed: Annotated[int, typer.Option(help="Same seed, same machine, same result.")] = 0,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,

@@ -41,12 +41,12 @@ KNOWN: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
         {
             "images": int,
             "verdict": str,
-            "passport": str,
+            "known_data_set": str,
             "classes": dict,
             "exact_duplicates": list,
             "near_duplicates": list,
             "conflicting_labels": list,
-            "label_suspects": list,
+            "label_issues": list,
             "unreadable": list,
             "shortcuts": [{"probe": str, "auroc": float}],
         },
@@ -57,7 +57,7 @@ KNOWN: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
         {
             "manifest_sha256": str,
             "crossing_groups": int,
-            "siblings_in_training": int,
+            "leaked_test_images": int,
             "test_images": int,
             "per_split": dict,
             "notes": list,

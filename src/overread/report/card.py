@@ -185,12 +185,12 @@ def _use(files: RunFiles) -> Iterator[Line]:
 
 
 def _training_data(files: RunFiles) -> Iterator[Line]:
-    yield _first(files, "data_set", "audit.json:passport")
+    yield _first(files, "data_set", "audit.json:known_data_set")
     yield _first(files, "images", "audit.json:images")
     yield _first(files, "per_class", "audit.json:classes")
     yield _first(files, "training_images", "certificate.json:per_split.train")
     yield _first(files, "audit_verdict", "audit.json:verdict")
-    for field in ("exact_duplicates", "near_duplicates", "conflicting_labels", "label_suspects"):
+    for field in ("exact_duplicates", "near_duplicates", "conflicting_labels", "label_issues"):
         found = _dig(files.audit, field)
         count = str(len(found)) if isinstance(found, list) else None
         yield Line(say(f"card.{field}"), count, f"audit.json:{field}")

@@ -40,8 +40,8 @@ def leak_of(
     siblings, tests = _siblings(manifest)
     if certificate is None:
         return Leak("leaky" if siblings else "unknown", "", 0, siblings, tests)
-    if certificate.get("siblings_in_training") is not None:
-        siblings = max(siblings or 0, int(certificate["siblings_in_training"]))
+    if certificate.get("leaked_test_images") is not None:
+        siblings = max(siblings or 0, int(certificate["leaked_test_images"]))
         tests = int(certificate.get("test_images") or tests or 0) or None
     crossing = int(certificate.get("crossing_groups") or 0)
     leaky = bool(certificate.get("leaky")) or crossing > 0 or bool(siblings)

@@ -23,7 +23,7 @@ from overread.bundle.format import (
 )
 from overread.bundle.results import results_of
 from overread.bundle.write import write_bundle
-from overread.dataset.read.known_data_sets import passport_named
+from overread.dataset.read.known_data_sets import known_data_set_named
 from overread.dataset.split.split import CERTIFICATE_FILE
 from overread.documents.manifest import Manifest
 from overread.documents.predictions import write_predictions
@@ -85,10 +85,10 @@ def finish(
         _write(draft, built, {"en": "", "zh": ""})
         metrics = _judge(run, manifest, draft, shortcuts=shortcuts)
     english, chinese = write_cards(run)
-    passport = passport_named(manifest.passport)
+    data_set = known_data_set_named(manifest.known_data_set)
     update = {
         "results": results_of(metrics["test"]),
-        "subject": dict(passport.subject) if passport else {},
+        "subject": dict(data_set.subject) if data_set else {},
     }
     info = built.info.model_copy(update=update)
     _write(model, Built(info, built.onnx, built.golden, built.ood), {"en": english, "zh": chinese})
@@ -204,7 +204,7 @@ def _judge(run: Path, manifest: Manifest, model: Path, *, shortcuts: bool) -> di
 def _split(run: Path) -> dict[str, Any]:
     """What every figure of a run must be read with: how its test part was set apart."""
     certificate = read_json(run / CERTIFICATE_FILE)
-    names = ("method", "leaky", "siblings_in_training", "test_images", "manifest_sha256")
+    names = ("method", "leaky", "leaked_test_images", "test_images", "manifest_sha256")
     return {name: certificate[name] for name in names}
 
 

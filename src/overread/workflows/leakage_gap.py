@@ -24,7 +24,7 @@ def prepare_naive(run: Path, *, ratio: tuple[float, float, float], seed: int) ->
         folder.mkdir(exist_ok=True)
         for name in (AUDIT_FILE, MANIFEST_FILE):
             shutil.copy(run / name, folder / name)
-        split(folder, ratio=ratio, seed=seed, policy="naive")
+        split(folder, ratio=ratio, seed=seed, method="naive")
     return folder
 
 
@@ -43,7 +43,7 @@ def add_leak_price(run: Path, naive: Mapping[str, Any]) -> dict[str, Any]:
         **{name: {**part[METRIC], "n": part["n"]} for name, part in parts.items()},
         "gap": {**drop(metrics["test"], naive["test"])[METRIC], "n": naive["test"]["n"]},
         "test_images": certificate["test_images"],
-        "siblings_in_training": certificate["siblings_in_training"],
+        "leaked_test_images": certificate["leaked_test_images"],
     }
     write_json(run / "metrics.json", metrics)
     write_report(run)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from overread.dataset.audit.audit import audit
-from overread.dataset.split.parts import Policy
+from overread.dataset.audit.examine import audit
 from overread.dataset.split.split import CERTIFICATE_FILE, split
 from overread.dataset.split.verifier import check_certificate
+from overread.documents.certificate import Method
 from overread.documents.manifest import AUDIT_FILE, Manifest, read_manifest
 from overread.errors import DataError, LeakError
 from overread.files import read_json
@@ -30,7 +30,7 @@ def train(
     changes: Mapping[str, Any] | None = None,
     weights: Path | None = None,
     from_scratch: bool = False,
-    policy: Policy = "leak-proof",
+    policy: Method = "leak-proof",
     ratio: Sequence[float] | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -69,7 +69,7 @@ def train(
         "fixed": tuple(changes or ()),
     }
 
-    def run_in(folder: Path, wanted: Policy, again: bool) -> dict[str, Any]:
+    def run_in(folder: Path, wanted: Method, again: bool) -> dict[str, Any]:
         if again and is_finished(folder):
             return read_json(folder / "metrics.json")
         check_free(folder, resume=again)
@@ -95,7 +95,7 @@ def prepare(
     data: Path,
     out: Path,
     *,
-    policy: Policy = "leak-proof",
+    policy: Method = "leak-proof",
     ratio: Sequence[float] | None = None,
     seed: int = 0,
 ) -> Manifest:
@@ -111,7 +111,7 @@ def prepare(
         )
     if not (out / CERTIFICATE_FILE).is_file():
         _refuse_uncertified(out, manifest)
-        split(out, ratio=_ratio(ratio), seed=seed, policy=policy)
+        split(out, ratio=_ratio(ratio), seed=seed, method=policy)
     certificate = read_json(out / CERTIFICATE_FILE)
     if certificate["method"] != policy:
         raise LeakError(
@@ -130,7 +130,7 @@ def _ratio(given: Sequence[float] | None) -> tuple[float, float, float]:
 
 def _refuse_uncertified(out: Path, manifest: Manifest) -> None:
     """A split that somebody wrote into the manifest must be certified, not silently replaced."""
-    given = read_json(out / AUDIT_FILE).get("given_parts", {})
+    given = read_json(out / AUDIT_FILE).get("given_splits", {})
     known = {path: part for part, paths in given.items() for path in paths}
     if any(record.split != known.get(record.path, "") for record in manifest.records):
         raise LeakError(

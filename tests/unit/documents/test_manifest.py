@@ -34,7 +34,7 @@ def whole(tmp_path: Path) -> Manifest:
 def _audit(run: Path, manifest: Manifest) -> None:
     unreadable = [vars(item) for item in manifest.unreadable]
     document = {"data": str(manifest.root), "unreadable": unreadable}
-    write_json(run / "audit.json", {**document, "passport": "busi", "notes": ["a note"]})
+    write_json(run / "audit.json", {**document, "known_data_set": "busi", "notes": ["a note"]})
 
 
 def test_written_and_read_again_it_is_the_same(tmp_path: Path, whole: Manifest) -> None:
@@ -43,7 +43,7 @@ def test_written_and_read_again_it_is_the_same(tmp_path: Path, whole: Manifest) 
     found = read_manifest(tmp_path)
     expected = [replace(r, extra={"age": "", "sex": "", **r.extra}) for r in whole.records]
     assert found.records == tuple(sorted(expected, key=lambda r: r.path))
-    assert (found.root, found.passport, found.notes) == (whole.root, "busi", ("a note",))
+    assert (found.root, found.known_data_set, found.notes) == (whole.root, "busi", ("a note",))
     assert found.unreadable == whole.unreadable
 
 

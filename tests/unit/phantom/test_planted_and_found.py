@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from overread.dataset.audit.audit import audit
+from overread.dataset.audit.examine import audit
 from overread.phantom.dataset import CLASSES, make_scans, renamed, write_phantom
 from overread.phantom.faults import FAULTS, HOW_MANY
 

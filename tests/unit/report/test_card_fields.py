@@ -100,7 +100,7 @@ def test_where_no_test_image_was_judged_every_line_names_the_validation_part(
 
 def test_a_list_in_the_audit_is_counted(files: RunFiles) -> None:
     assert files.audit is not None
-    for field in ("exact_duplicates", "near_duplicates", "conflicting_labels", "label_suspects"):
+    for field in ("exact_duplicates", "near_duplicates", "conflicting_labels", "label_issues"):
         for n in (0, 1, 12):
             audit = {**files.audit, field: [["a", "b"]] * n}
             found = lines(replace(files, audit=audit))

@@ -148,7 +148,7 @@ def test_siblings_are_counted_from_the_manifest() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", [{"leaky": True}, {"crossing_groups": 3}, {"siblings_in_training": 2}]
+    "field", [{"leaky": True}, {"crossing_groups": 3}, {"leaked_test_images": 2}]
 )
 def test_any_sign_of_a_leak_in_the_certificate_counts(field: dict[str, Any]) -> None:
     assert leak_of({"crossing_groups": 0, **field}).state == "leaky"

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overread.dataset.audit.markers import coloured_share, ink, side_letters, text_length
-from overread.images.decode import read_image
+from overread.images.decode import DecodedImage
 
 WORK = 384  # longest side, in pixels, at which brightness, sharpness and text are measured
 THUMB = 32
 HOG_SIDE, HOG_CELL, HOG_BINS = 64, 8, 9
-VERSION = 2  # of what is measured; a cache of another version is measured again
+VERSION = 3  # of what is measured; a cache of another version is measured again
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,9 @@ class Measured:
     hog: NDArray[np.float16]
 
 
-def measure(data: bytes) -> Measured:
-    """Decode an image and measure it. Raises ImageRefused when it cannot be read."""
-    image = read_image(data, reduce_to=(WORK // 2, WORK // 2))
-    whole = Image.fromarray(image.pixels)
+def measure(image: DecodedImage, data: bytes) -> Measured:
+    """Measure an image as it was decoded, whole, from `data`."""
+    whole = image.picture
     work = _shrunk(whole)
     grey = _grey(np.asarray(work))
     quantisation, subsampling = jpeg_encoding(data) if image.facts.format == "JPEG" else (0.0, 0)

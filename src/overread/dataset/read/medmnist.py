@@ -18,8 +18,8 @@ from overread.errors import DataError
 def read_archive(archive: Path, names: Mapping[int, str]) -> Tree:
     """Entries with paths such as "train/17" and the archive's own parts.
 
-    `names` maps a class number to its name (a passport knows them); others keep their number. A
-    label row of several 0/1 values is read as several labels.
+    `names` maps a class number to its name (a known data set names them); others keep their
+    number. A label row of several 0/1 values is read as several labels.
     """
     parts = [part for part in SPLITS if f"{part}_images.npy" in _members(archive)]
     if not parts:

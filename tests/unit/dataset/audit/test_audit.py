@@ -14,9 +14,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from overread.dataset import audit as audit_module
-from overread.dataset.audit.audit import audit
 from overread.dataset.audit.checks import CHECKS, check_named, shortcut_verdict, verdict
 from overread.dataset.audit.copies import CopySearch
+from overread.dataset.audit.examine import audit
 from overread.dataset.audit.measure_store import MeasureStore
 from overread.dataset.duplicates import CopyPair
 from overread.documents.manifest import read_manifest
@@ -35,10 +35,10 @@ CONTRACT = {
     "groups",
     "conflicting_labels",
     "leaks",
-    "label_suspects",
+    "label_issues",
     "quality",
     "shortcuts",
-    "passport",
+    "known_data_set",
     "verdict",
 }
 
@@ -190,7 +190,7 @@ def test_leaks_between_given_parts_block(tmp_path: Path, save: Any, draw: Any) -
     assert "test/disc/00.png" in reasons["altered copy (resized)"]
     assert document["leaks"][0]["splits"] == ["test", "train"]
     assert document["verdict"] == "blocked"
-    assert document["given_parts"].keys() == {"train", "test"}
+    assert document["given_splits"].keys() == {"train", "test"}
 
 
 def test_one_patient_in_two_given_parts_is_a_leak(tree: Tree, tmp_path: Path) -> None:
@@ -218,9 +218,9 @@ def test_swapped_labels_are_suspected(tmp_path: Path, save: Any, draw: Any) -> N
         given = {"disc": "ring", "ring": "disc"}[true] if i in (10, 33, 78) else true
         save(root / given / f"{i:03d}.png", draw(i, true))
     document = audit(root, tmp_path / "run", copies=False)
-    suspects = {item["path"]: item["suggested"] for item in document["label_suspects"]}
+    suspects = {item["path"]: item["suggested"] for item in document["label_issues"]}
     assert suspects == {"ring/010.png": "disc", "disc/033.png": "ring", "ring/078.png": "disc"}
-    assert all(0.8 <= item["score"] <= 1 for item in document["label_suspects"])
+    assert all(0.8 <= item["score"] <= 1 for item in document["label_issues"])
 
 
 def test_imbalance_and_small_parts_are_told_with_their_numbers(tree: Tree, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_known_data_set_brings_its_traps(tmp_path: Path, save: Any, draw: Any)
         for i in range(12):
             save(root / label / "images" / f"{label}-{i + 1}.png", draw(100 * k + i))
     document = audit(root, tmp_path / "run", copies=False)
-    assert document["passport"] == "covid_radiography"
+    assert document["known_data_set"] == "covid_radiography"
     row = next(row for row in document["shortcuts"] if row["probe"] == "published_source")
     assert row["verdict"] == "shortcut"
     assert row["one_vs_rest"]["COVID"] == 1.0

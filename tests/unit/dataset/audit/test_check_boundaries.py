@@ -181,8 +181,8 @@ def test_the_indistinct_accuracy_is_where_the_test_just_fails(n: int) -> None:
 
 def document(**changes: Any) -> dict[str, Any]:
     names = ("unreadable", "exact_duplicates", "near_duplicates", "conflicting_labels", "leaks")
-    empty: dict[str, Any] = {n: [] for n in (*names, "label_suspects", "quality", "shortcuts")}
-    return {**empty, "classes": {"a": 100, "b": 100}, "passport": None, **changes}
+    empty: dict[str, Any] = {n: [] for n in (*names, "label_issues", "quality", "shortcuts")}
+    return {**empty, "classes": {"a": 100, "b": 100}, "known_data_set": None, **changes}
 
 
 def rows(a: int = 100, b: int = 100, **fields: Any) -> list[ImageRecord]:
@@ -232,7 +232,7 @@ def test_the_size_of_a_given_test_part_is_counted_in_groups() -> None:
 @pytest.mark.parametrize(
     "name",
     ["unreadable", "exact_duplicates", "near_duplicates", "conflicting_labels", "leaks",
-     "label_suspects"],
+     "label_issues"],
 )  # fmt: skip
 def test_each_list_is_a_finding_with_its_number_and_nothing_else(name: str) -> None:
     found = find(document(**{name: [{}] * 3}), rows(300, 300))
@@ -246,7 +246,7 @@ def test_findings_come_gravest_first() -> None:
         leaks=[{}],
         unreadable=[{}],
         quality=[{"path": "1", "issue": "markers", "score": 1.0}],
-        passport="busi",
+        known_data_set="busi",
     )
     rank = ["block", "warn", "note"]
     places = [rank.index(finding["severity"]) for finding in find(audit, rows())]

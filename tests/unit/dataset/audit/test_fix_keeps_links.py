@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from overread.dataset.audit.audit import audit
 from overread.dataset.audit.copies import CopySearch
+from overread.dataset.audit.examine import audit
 from overread.dataset.audit.fix import write_fixed
 from overread.dataset.duplicates import CopyPair
 from overread.dataset.split.split import split

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from overread.dataset.audit import page
-from overread.dataset.audit.audit import NOT_SEARCHED
+from overread.dataset.audit.examine import NOT_SEARCHED
 from overread.dataset.audit.page import (
     MOST_PICTURES,
     MOST_ROWS,
@@ -48,10 +48,10 @@ def audit(**changes: Any) -> dict[str, Any]:
         "groups": [],
         "conflicting_labels": [],
         "leaks": [],
-        "label_suspects": [],
+        "label_issues": [],
         "quality": [],
         "shortcuts": [],
-        "passport": None,
+        "known_data_set": None,
         "verdict": "clean",
     }
     return {**made, **changes}
@@ -81,7 +81,7 @@ def test_a_clean_audit_says_so_and_what_was_looked_for() -> None:
 
 def test_a_check_that_was_not_made_is_not_called_clear() -> None:
     document = audit()
-    del document["label_suspects"]
+    del document["label_issues"]
     page = rendered(document)
     assert "Labels that look wrong" in page[page.index("Not looked for in this run") :]
     assert "Labels that look wrong" not in page[page.index('id="clear"') : page.index("Not looked")]
@@ -101,7 +101,7 @@ FINDINGS = {
     "near_duplicates": [
         {"a": "benign/000.png", "b": "benign/001.png", "score": 0.9, "kind": "cropped"}
     ],
-    "label_suspects": [
+    "label_issues": [
         {"path": "benign/000.png", "label": "benign", "suggested": "malignant", "score": 0.97}
     ],
     "quality": [{"path": "benign/000.png", "issue": "blurred", "score": 0.8}],
@@ -113,7 +113,7 @@ def test_each_finding_shows_its_images_meaning_and_advice(key: str) -> None:
     page = rendered(audit(**{key: FINDINGS[key]}, verdict="warnings"))
     section = page[page.index(f'<h2 id="{key}"') : page.index('id="clear"')]
     expected = ["benign/000.png"]
-    expected += ["benign/001.png"] if key not in ("label_suspects", "quality") else []
+    expected += ["benign/001.png"] if key not in ("label_issues", "quality") else []
     assert pictures(section) == expected
     for words in ("What it means", "What to do", "这意味着什么", "该怎么做", "Full list"):
         assert words in section
@@ -262,7 +262,7 @@ def test_sizes_and_known_traps_are_told_in_both_languages() -> None:
             "values": {"text_zh": "没有患者标识。"},
         },
     ]
-    page = rendered(audit(findings=found, passport="busi", verdict="warnings"))
+    page = rendered(audit(findings=found, known_data_set="busi", verdict="warnings"))
     assert (
         "45 independent images cannot tell 75% from 90%" in page and "无法区分 75% 与 90%" in page
     )
@@ -283,7 +283,7 @@ def test_names_are_never_markup() -> None:
         classes={"<i>l</i>": 1},
         quality=[{"path": evil, "issue": "<u>odd</u>", "score": 0.1}],
         unreadable=[{"path": evil, "reason": "<script>alert(1)</script>"}],
-        passport="<b>p</b>",
+        known_data_set="<b>p</b>",
         notes=["<b>note</b>"],
     )
     page = render_audit_page(document, known, lambda path: None)
@@ -328,13 +328,13 @@ def test_the_page_is_written_with_real_thumbnails(run: Path) -> None:
 def test_it_is_drawn_again_without_the_images_and_after_a_split(run: Path) -> None:
     document = read_json(run / "audit.json")
     given = {"train": ["benign/a.png", "benign/b.png", "benign/bad.png"]}
-    write_json(run / "audit.json", {**document, "given_parts": given})
+    write_json(run / "audit.json", {**document, "given_splits": given})
     page = write_audit_page(run).read_text(encoding="utf-8")
     shutil.rmtree(run.parent / "data")
     table = (run / "manifest.csv").read_text(encoding="utf-8")
     (run / "manifest.csv").write_text(table.replace("train", "test"), encoding="utf-8")
     assert redraw_audit_page(run, page) == page
-    write_json(run / "audit.json", {**document, "given_parts": given, "images": 7654})
+    write_json(run / "audit.json", {**document, "given_splits": given, "images": 7654})
     assert redraw_audit_page(run, page) != page
 
 

@@ -163,9 +163,9 @@ def test_the_source_alone_gives_65_percent_and_covid_entirely() -> None:
     assert guess.one_vs_rest["Normal"] < 0.9
 
 
-def test_the_passport_holds_the_published_counts() -> None:
-    from overread.dataset.read.known_data_sets import passport_named
+def test_the_known_data_set_holds_the_published_counts() -> None:
+    from overread.dataset.read.known_data_sets import known_data_set_named
 
-    passport = passport_named("covid_radiography")
-    assert passport is not None
-    assert sorted(map(str, passport.sources.values())) == sorted(map(str, PUBLISHED.values()))
+    data_set = known_data_set_named("covid_radiography")
+    assert data_set is not None
+    assert sorted(map(str, data_set.sources.values())) == sorted(map(str, PUBLISHED.values()))

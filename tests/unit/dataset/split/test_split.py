@@ -12,8 +12,8 @@ import pytest
 
 from overread.dataset.groups import group_records
 from overread.dataset.read.scan import scan
+from overread.dataset.split.division import SplitOptions, divide_records
 from overread.dataset.split.folds import FOLD_COLUMN, fold_split
-from overread.dataset.split.parts import SplitOptions, divide_records
 from overread.dataset.split.split import split
 from overread.dataset.split.verifier import check_certificate
 from overread.documents.manifest import ImageRecord, Manifest, read_manifest, write_manifest
@@ -54,7 +54,7 @@ def a_run(run: Path, manifest: Manifest, copies: Sequence[tuple[str, str]] = ())
         "data": str(manifest.root),
         "unreadable": [],
         "near_duplicates": [{"a": a, "b": b, "score": 1.0, "kind": "test"} for a, b in copies],
-        "given_parts": given,
+        "given_splits": given,
         "notes": [],
     }
     write_manifest(run, manifest)
@@ -137,8 +137,8 @@ def test_a_validation_part_too_small_to_choose_by_is_enlarged() -> None:
     """Kermany's: 16 images to choose by, beside 5,216 to train on."""
     rows = [("ab"[i % 2], f"P{i}") for i in range(5856)]
     given = {i: "val" if i < 16 else "test" if i < 640 else "train" for i in range(5856)}
-    records, given_parts = records_of(rows, given)
-    division = divide_records(records, given_parts, SplitOptions())
+    records, given_splits = records_of(rows, given)
+    division = divide_records(records, given_splits, SplitOptions())
     counts = Counter(record.split for record in division.records)
     assert counts == {"train": 4578, "val": 654, "test": 624}
     assert any("the 16 images given are too few to choose by" in n for n in division.notes)
@@ -290,11 +290,11 @@ def test_a_naive_split_counts_the_siblings(tmp_path: Path, save: Any, draw: Any)
     records = read_manifest(run).records
     train = {r.sha256 for r in records if r.split == "train"}
     truth = sum(r.split == "test" and r.sha256 in train for r in records)
-    assert document["siblings_in_training"] == truth > 5
+    assert document["leaked_test_images"] == truth > 5
     assert document["leaky"]
     assert document["crossing_groups"] == len(crossing(records))
     clean = split(run)
-    assert (clean["siblings_in_training"], clean["leaky"], clean["groups"]) == (0, False, 8)
+    assert (clean["leaked_test_images"], clean["leaky"], clean["groups"]) == (0, False, 8)
 
 
 def test_copies_that_only_the_verifier_sees_are_kept_together(

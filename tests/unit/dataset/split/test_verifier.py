@@ -125,7 +125,7 @@ def test_links_through_others_are_one_component(tmp_path: Path, tree: Tree) -> N
     edit(run, chain)
     found = verify(run, {})
     assert found.crossing_groups == 1
-    assert found.siblings_in_training == 1
+    assert found.leaked_test_images == 1
     assert {c.reason for c in found.crossings} == {"the same patient", "the same bytes"}
 
 

@@ -117,7 +117,7 @@ def test_unreadable_names_and_notes_come_back(tmp_path: Path) -> None:
     )
     write_manifest(tmp_path, manifest)
     unreadable = [{"path": u.path, "reason": u.reason} for u in manifest.unreadable]
-    document = {"data": str(tmp_path), "unreadable": unreadable, "passport": "busi"}
+    document = {"data": str(tmp_path), "unreadable": unreadable, "known_data_set": "busi"}
     write_json(tmp_path / "audit.json", {**document, "notes": list(manifest.notes)})
     assert read_manifest(tmp_path) == manifest
 
@@ -168,7 +168,7 @@ def test_one_planted_crossing_is_named_with_its_parts_and_reason(
     reasons = {"patient": "the same patient", "sha256": "the same bytes", "group": "the same group"}
     assert crossing.reason == reasons.get(tie, "a copy found by the audit")
     assert set(crossing.splits) == set(parts)
-    assert found.siblings_in_training == (1 if set(parts) == {"train", "test"} else 0)
+    assert found.leaked_test_images == (1 if set(parts) == {"train", "test"} else 0)
     assert "one" in describe(found.crossings) and "two" in describe(found.crossings)
 
 
@@ -176,7 +176,7 @@ def test_within_a_part_nothing_crosses(tmp_path: Path) -> None:
     records = [record(f"{i}", split="test", patient="P", group="g", sha256="0") for i in range(5)]
     write_run(tmp_path, [*records, record("x")], (("0", "1"), ("2", "not there")))
     found = verify(tmp_path, {})
-    assert (found.crossings, found.crossing_groups, found.siblings_in_training) == ((), 0, 0)
+    assert (found.crossings, found.crossing_groups, found.leaked_test_images) == ((), 0, 0)
 
 
 @SOME
@@ -205,7 +205,7 @@ def test_crossing_sets_and_siblings_are_those_of_a_plain_search(
     siblings = sum(
         rows[i][0] == "test" for s in crossing if any(rows[j][0] == "train" for j in s) for i in s
     )
-    assert found.siblings_in_training == siblings
+    assert found.leaked_test_images == siblings
     for c in found.crossings:
         a, b = int(c.a), int(c.b)
         assert c.splits == (rows[a][0], rows[b][0]) and rows[a][0] != rows[b][0]
@@ -299,7 +299,7 @@ def test_the_certificate_counts_what_the_manifest_holds(
             assert document["per_split"][part][label] == count > 0
     assert document["images"] == 30 and document["groups"] == 15
     assert document["test_images"] == sum(r.split == "test" for r in records)
-    assert document["siblings_in_training"] == document["crossing_groups"] == 0
+    assert document["leaked_test_images"] == document["crossing_groups"] == 0
     assert document["verified_images"] == 30
 
 

@@ -101,7 +101,7 @@ def test_medmnist_archive(realdata: Path) -> None:
 
 def test_kermany_is_divided_by_person(realdata: Path, tmp_path: Path) -> None:
     audit(realdata / "chest_xray", tmp_path, copies=False)
-    document = split(tmp_path)
+    document = split(tmp_path).to_dict()
     known = truth(realdata, "chest_xray")
     parts = defaultdict(set)
     for record in read_manifest(tmp_path).records:
@@ -115,8 +115,8 @@ def test_kermany_is_divided_by_person(realdata: Path, tmp_path: Path) -> None:
 def test_a_random_split_of_the_augmented_fold_is_marked(realdata: Path, tmp_path: Path) -> None:
     """As the published 88.78 % was made: nearly every test image has a copy in training."""
     audit(realdata / "msld" / "Fold1" / "Train", tmp_path, copies=False)
-    document = split(tmp_path, ratio=(8, 0, 2), policy="naive")
+    document = split(tmp_path, ratio=(8, 0, 2), method="naive").to_dict()
     assert document["leaky"]
     assert document["leaked_test_images"] >= 0.85 * document["test_images"]
-    honest = split(tmp_path, ratio=(8, 0, 2))
+    honest = split(tmp_path, ratio=(8, 0, 2)).to_dict()
     assert (honest["leaky"], honest["leaked_test_images"]) == (False, 0)

@@ -20,7 +20,7 @@ Truth = list[list[str]]
 def audited(tmp_path: Path, fault: str | None, patients: int = 12) -> tuple[dict[str, Any], Truth]:
     folder = tmp_path / "data"
     table = write_phantom(folder, patients=patients, faults=(fault,) if fault else ())
-    document = audit(table, tmp_path / "run", copies=False)
+    document = audit(table, tmp_path / "run", copies=False).to_dict()
     truth = json.loads((folder / "truth.json").read_text("utf-8"))["faults"]
     return document, truth.get(fault, [])
 

@@ -272,7 +272,7 @@ def test_chestmnist_has_several_labels_or_none(tmp_path: Path) -> None:
     assert len(found["train/3"]) == 14
 
 
-@pytest.mark.parametrize("known_data_set", known_data_sets(), ids=lambda p: p.name)
+@pytest.mark.parametrize("data_set", known_data_sets(), ids=lambda p: p.name)
 def test_each_known_data_set_knows_its_names_alone(data_set: Any) -> None:
     """No name of one set is taken for another's, and what a set merges exists in it."""
     samples = {

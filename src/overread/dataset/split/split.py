@@ -34,8 +34,8 @@ CERTIFICATE_FILE = Certificate.FILE
 ROUNDS = 50  # of joining what the verifier finds and dividing again; each round finds fewer
 VERIFIED = ("path", "sha256", "patient", "group", "split", "label")  # columns the verifier sees
 UNSEARCHED = (
-    "altered copies were not searched for: only equal bytes, and what the verifier saw. "
-    "Install the search with: pip install 'overread[audit]', then run `overread audit` again"
+    "altered copies were not searched for: only equal bytes, and what the verifier saw. To search, "
+    "run `overread audit` again without --no-copies (needs pip install 'overread[audit]')"
 )
 
 

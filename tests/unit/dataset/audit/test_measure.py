@@ -15,12 +15,12 @@ from overread.dataset.audit.measure import (
     hog,
     jpeg_encoding,
     measure,
-    sharpness,
 )
 from overread.dataset.audit.measure_store import MeasureStore, measure_store
 from overread.dataset.read.source import png_bytes
 from overread.errors import DataError, ImageRefused
 from overread.images.decode import read_image
+from overread.images.quality import sharpness
 
 
 def jpeg(pixels: Any, **options: Any) -> bytes:

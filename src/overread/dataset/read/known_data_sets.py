@@ -43,7 +43,7 @@ class Recognise(_Strict):
 class Patient(_Strict):
     """`pattern` finds the named group `patient` in the file name without suffix.
 
-    `within_split`: the numbers start anew in each part, so the part belongs to the name.
+    `within_split`: the numbers start anew in each split, so the split belongs to the name.
     """
 
     pattern: str
@@ -65,7 +65,7 @@ class Table(_Strict):
     label: str
     separator: str = ""
     patient: str = ""
-    parts: Mapping[str, str] = {}  # part -> text file that lists its images
+    splits: Mapping[str, str] = {}  # split -> text file that lists its images
 
 
 class Trap(_Strict):
@@ -98,7 +98,7 @@ def _pattern(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from error
+        raise ValueError(f"is not a valid regular expression: {error}") from error
     return text
 
 

@@ -49,7 +49,7 @@ def scan(data: Path, *, min_classes: int = 2, look: Look | None = None) -> Manif
     """The manifest of DATA: a tree of class folders, a CSV, or a MedMNIST `.npz` archive.
 
     Every image is read, hashed and decoded; those that cannot be are in `unreadable`. `split` holds
-    the parts DATA gives, `patient` what a table, a known data set's names or DICOM tell (a DICOM
+    the splits DATA gives, `patient` what a table, a known data set's names or DICOM tell (a DICOM
     PatientID only as a number that stands for it). `group` is still empty.
 
     Raises DataError when DATA cannot be used: nothing to read, images outside any class folder,
@@ -87,9 +87,9 @@ def _entries(data: Path) -> tuple[Tree, KnownDataSet | None, Listing]:
     if not listing.images:
         left = "; ".join(listing.notes()) or "it is empty"
         raise DataError(
-            f"holds no images ({left})",
+            f"contains no images ({left})",
             where=data,
-            hint="Give a folder that holds one folder for each class.",
+            hint="Give a folder with one folder for each class.",
         )
     data_set = recognise_names(listing.images)
     try:
@@ -126,11 +126,11 @@ def _known_table(data: Path, listing: Listing, data_set: KnownDataSet | None) ->
     table = next((data / n for n in rule.file if (data / n).is_file()), None) if rule else None
     if rule is None or table is None:
         return None
-    parts: dict[str, str] = {}
-    for part, name in rule.parts.items():
+    splits: dict[str, str] = {}
+    for split, name in rule.splits.items():
         if (data / name).is_file():
-            parts |= dict.fromkeys((data / name).read_text(encoding="utf-8").split(), part)
-    return table_in_folder(table, listing.images, rule, lambda name: parts.get(name, ""))
+            splits |= dict.fromkeys((data / name).read_text(encoding="utf-8").split(), split)
+    return table_in_folder(table, listing.images, rule, lambda name: splits.get(name, ""))
 
 
 def _with_known(tree: Tree, data_set: KnownDataSet | None) -> tuple[Tree, KnownDataSet | None]:
@@ -211,7 +211,7 @@ def _refuse_useless(manifest: Manifest, min_classes: int) -> None:
     if len(manifest.classes) < min_classes:
         named = ", ".join(f"'{name}'" for name in manifest.classes) or "none"
         raise DataError(
-            f"holds {len(manifest.records)} images of {len(manifest.classes)} class ({named})",
+            f"contains {len(manifest.records)} images of {len(manifest.classes)} class ({named})",
             where=where,
             hint=f"Give at least {min_classes} classes, each in a folder of its own.",
         )

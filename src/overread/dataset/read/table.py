@@ -142,11 +142,11 @@ def _stays(folder: Path, given: str) -> bool:
 
 
 def table_in_folder(
-    table: Path, images: Iterable[str], rule: Table, part_of: Callable[[str], str]
+    table: Path, images: Iterable[str], rule: Table, split_of: Callable[[str], str]
 ) -> Tree:
     """Entries of a known data set whose labels lie in its own table beside the image folders.
 
-    `rule` says what its columns are called, `part_of` gives the part of an image's file name.
+    `rule` says what its columns are called, `split_of` gives the split of an image's file name.
     Images are found by name, with or without suffix.
     """
     columns, rows = read_csv(table)
@@ -174,7 +174,7 @@ def table_in_folder(
                 path=path,
                 label=_label(text, f"{table}, line {line}"),
                 patient=_value(row, rule.patient) if rule.patient else "",
-                split=part_of(PurePosixPath(path).name),
+                split=split_of(PurePosixPath(path).name),
                 extra={k: v for k, v in row.items() if k not in used and k not in COLUMNS},
             )
         )

@@ -100,7 +100,7 @@ def test_archives() -> None:
     ("old", "new", "told"),
     [
         ("licence:", "license:", "Did you mean 'licence'"),
-        ("names: '", "names: '(", "no regular expression"),
+        ("names: '", "names: '(", "not a valid regular expression"),
         ("(?P<patient>", "(?P<person>", "no group"),
         ("name: msld", "name: [", "not readable YAML"),
         ("traps:", "trap:", "Did you mean 'traps'"),

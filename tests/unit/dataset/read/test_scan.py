@@ -149,7 +149,7 @@ def test_an_empty_class_is_noted(tree: Tree) -> None:
     (root / "cross").mkdir()
     found = scan(root)
     assert found.classes == ("disc", "ring")
-    assert found.notes == ("the folder 'cross' holds no image and is no class",)
+    assert found.notes == ("the folder 'cross' contains no image and is not a class",)
 
 
 def test_a_bar_in_a_folder_name_is_refused(tree: Tree) -> None:
@@ -203,7 +203,7 @@ def test_a_medmnist_archive(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"no archive", "not a readable .npz"), (None, "holds no train_images")],
+    [(b"no archive", "not a readable .npz"), (None, "contains neither train_images")],
 )
 def test_a_broken_archive(tmp_path: Path, content: bytes | None, told: str) -> None:
     archive = tmp_path / "some.npz"

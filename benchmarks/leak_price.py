@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.realdata import add_data_option
 from scipy.stats import t as student_t
 
-from overread.dataset.audit.audit import audit
+from overread.dataset.audit.examine import audit
 from overread.dataset.split.split import split
 from overread.documents.manifest import AUDIT_FILE, read_manifest, write_manifest
 from overread.files import read_json, write_csv, write_json, write_text
@@ -118,8 +118,8 @@ def measured(
     records = tuple(replace(r, label=label[r.extra["photograph"]]) for r in manifest.records)
     shutil.copy(base / AUDIT_FILE, run / AUDIT_FILE)
     write_manifest(run, manifest.with_records(records))
-    certificate = split(run, seed=seed, policy=policy)
-    assert certificate["leaky"] == (policy == "naive")
+    certificate = split(run, seed=seed, method=policy)
+    assert certificate.leaky == (policy == "naive")
     manifest = read_manifest(run)
     recipe = with_overrides(load_recipe("monkeypox-cnn"), settings)
     plan = plan_run(

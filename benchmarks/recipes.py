@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.realdata import add_data_option
 
-from overread.dataset.audit.audit import audit
+from overread.dataset.audit.examine import audit
 from overread.dataset.split.split import split
 from overread.errors import OverreadError
 from overread.files import read_json, sha256_file, write_json, write_text

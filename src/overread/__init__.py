@@ -20,7 +20,7 @@ __all__ = ["TrainOptions", "audit", "compare", "evaluate", "load", "split", "tra
 
 if TYPE_CHECKING:
     from overread.assess.external import evaluate
-    from overread.dataset.audit.audit import audit
+    from overread.dataset.audit.examine import audit
     from overread.dataset.split.split import split
     from overread.evaluation.compare import compare
     from overread.predict.predictor import load
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # Where each public name is defined, imported when it is first used.
 _HOME = {
     "TrainOptions": "overread.training.options:TrainOptions",
-    "audit": "overread.dataset.audit.audit:audit",
+    "audit": "overread.dataset.audit.examine:audit",
     "compare": "overread.evaluation.compare:compare",
     "evaluate": "overread.assess.external:evaluate",
     "load": "overread.predict.predictor:load",

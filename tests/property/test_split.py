@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from overread.dataset.groups import group_records
+from overread.dataset.split.division import SplitOptions, divide_records
 from overread.dataset.split.folds import fold_split
-from overread.dataset.split.parts import SplitOptions, divide_records
 from overread.documents.manifest import ImageRecord
 from overread.errors import DataError
 

@@ -123,7 +123,7 @@ def test_several_frames_ask_for_one(files: list[Path]) -> None:
     assert sorted(several.values()) == [2, 30]
     for path in files:
         if path.name in several:
-            with pytest.raises(ImageRefused, match=f"holds {several[path.name]} frames"):
+            with pytest.raises(ImageRefused, match=f"contains {several[path.name]} frames"):
                 read_image(path)
 
 

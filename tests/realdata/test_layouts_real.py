@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from overread.dataset.audit.audit import audit
+from overread.dataset.audit.examine import audit
 from overread.dataset.read.scan import scan
 from overread.dataset.split.split import split
 from overread.dataset.split.verifier import check_certificate
@@ -48,7 +48,7 @@ def assert_all_found(found: Manifest, known: dict[str, dict[str, str]]) -> None:
 def test_patients_are_those_of_the_truth(realdata: Path, folder: str) -> None:
     found, known = scan(realdata / folder), truth(realdata, folder)
     assert_all_found(found, known)
-    assert found.passport == ("msld" if "msld" in folder else "kermany_chest_xray")
+    assert found.known_data_set == ("msld" if "msld" in folder else "kermany_chest_xray")
     assert patients(found.records) == partition((p, row["patient"]) for p, row in known.items())
     if folder == "chest_xray":
         assert all(record.patient == known[record.path]["patient"] for record in found.records)
@@ -73,7 +73,7 @@ def test_all_of_msld_at_once_joins_spellings_and_persons(realdata: Path) -> None
 def test_busi_masks_are_masks(realdata: Path) -> None:
     found = scan(realdata / "busi")
     assert_all_found(found, truth(realdata, "busi"))
-    assert found.passport == "busi"
+    assert found.known_data_set == "busi"
     assert len(found.records) == 481
     assert all(record.mask for record in found.records)
     several = next(r for r in found.records if r.path == "benign/benign (100).jpg")
@@ -83,7 +83,7 @@ def test_busi_masks_are_masks(realdata: Path) -> None:
 def test_covid_radiography_images_folders(realdata: Path) -> None:
     found = scan(realdata / "covid_radiography")
     assert_all_found(found, truth(realdata, "covid_radiography"))
-    assert found.passport == "covid_radiography"
+    assert found.known_data_set == "covid_radiography"
     assert found.class_counts() == {"COVID": 700, "Normal": 700, "Viral Pneumonia": 200}
 
 
@@ -95,13 +95,13 @@ def test_lung_masks_lie_in_folders_beside(realdata: Path) -> None:
 
 def test_medmnist_archive(realdata: Path) -> None:
     found = scan(realdata / "medmnist" / "pneumoniamnist_balanced_subset.npz")
-    assert found.passport == "medmnist"
+    assert found.known_data_set == "medmnist"
     assert found.class_counts() == {"normal": 1583, "pneumonia": 1583}
 
 
 def test_kermany_is_divided_by_person(realdata: Path, tmp_path: Path) -> None:
     audit(realdata / "chest_xray", tmp_path, copies=False)
-    document = split(tmp_path)
+    document = split(tmp_path).to_dict()
     known = truth(realdata, "chest_xray")
     parts = defaultdict(set)
     for record in read_manifest(tmp_path).records:
@@ -115,8 +115,8 @@ def test_kermany_is_divided_by_person(realdata: Path, tmp_path: Path) -> None:
 def test_a_random_split_of_the_augmented_fold_is_marked(realdata: Path, tmp_path: Path) -> None:
     """As the published 88.78 % was made: nearly every test image has a copy in training."""
     audit(realdata / "msld" / "Fold1" / "Train", tmp_path, copies=False)
-    document = split(tmp_path, ratio=(8, 0, 2), policy="naive")
+    document = split(tmp_path, ratio=(8, 0, 2), method="naive").to_dict()
     assert document["leaky"]
-    assert document["siblings_in_training"] >= 0.85 * document["test_images"]
-    honest = split(tmp_path, ratio=(8, 0, 2))
-    assert (honest["leaky"], honest["siblings_in_training"]) == (False, 0)
+    assert document["leaked_test_images"] >= 0.85 * document["test_images"]
+    honest = split(tmp_path, ratio=(8, 0, 2)).to_dict()
+    assert (honest["leaky"], honest["leaked_test_images"]) == (False, 0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 pytest.importorskip("torch", reason="trains a network")
-from overread.dataset.audit.audit import audit
+from overread.dataset.audit.examine import audit
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "leak_price.py"
 script = runpy.run_path(str(SCRIPT))

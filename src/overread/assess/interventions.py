@@ -19,13 +19,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from overread.images.quality import WEIGHTS
+
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 BORDER = 1 / 10  # of a side, at each edge
 CENTRE = 2 / 3  # of a side
 CELLS = 8  # patches along each side
 JPEG_QUALITY = 75
-GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def masked_only(pixels: Pixels, mask: Mask, cover: Pixels) -> Pixels:
 
 def grey(pixels: Pixels, mask: Mask, cover: Pixels) -> Pixels:
     """Brightness without colour (ITU-R BT.601)."""
-    level = np.round(pixels @ GREY).astype(np.uint8)
+    level = np.round(pixels @ WEIGHTS).astype(np.uint8)
     return np.repeat(level[..., None], 3, axis=2)
 
 

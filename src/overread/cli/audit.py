@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from overread.cli.output import JsonFlag, console, print_json
 
+if TYPE_CHECKING:
+    from overread.documents.audit import Audit
+
 COLOURS = {"block": "bold red", "warn": "yellow", "note": "dim"}
+WEAKER = (
+    "ONLY THE WEAKER SEARCH RAN: altered copies (turned, cropped, saved anew) were not searched "
+    "for.\nInstall the search: pip install 'overread[audit]', then run this command again."
+)
 
 
 def audit(
@@ -32,15 +38,17 @@ def audit(
     Writes manifest.csv, audit.json and audit.html into the run folder. Run again, it measures only
     new images.
     """
-    from overread.dataset.audit.audit import audit as run_audit
+    from overread.dataset.audit.examine import audit as run_audit
     from overread.dataset.audit.fix import write_fixed
 
-    document = run_audit(data, out, copies=copies)
+    found = run_audit(data, out, copies=copies)
     fixed = write_fixed(out, fix) if fix else None
     if json:
-        print_json(document)
+        print_json(found.to_dict())
         return
-    _show(document)
+    _show(found)
+    if copies and not found.duplicate_search:
+        console.print(WEAKER, style="bold yellow")
     if fixed:
         console.print(
             f"{fix}: a corrected manifest without {len(fixed.removed)} copies of equal files; "
@@ -49,22 +57,22 @@ def audit(
     console.print(f"The pictures: {out / 'audit.html'}. Next: overread split {out}")
 
 
-def _show(document: Mapping[str, Any]) -> None:
+def _show(found: Audit) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    counts = ", ".join(f"{name} {n}" for name, n in document["classes"].items())
-    console.print(Text(f"{document['images']} images: {counts}"))
-    if document["passport"]:
-        console.print(Text(f"Known data set: {document['passport']}"))
+    counts = ", ".join(f"{name} {n}" for name, n in found.classes.items())
+    console.print(Text(f"{found.images} images: {counts}"))
+    if found.known_data_set:
+        console.print(Text(f"Known data set: {found.known_data_set}"))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", "Found", "What to do"):
         table.add_column(heading, overflow="fold", min_width=4)
-    for finding in document["findings"]:
-        mark = Text(finding["severity"], style=COLOURS[finding["severity"]])
-        table.add_row(mark, Text(finding["message"]), Text(finding["advice"]))
-    if document["findings"]:
+    for finding in found.findings:
+        mark = Text(finding.severity, style=COLOURS[finding.severity])
+        table.add_row(mark, Text(finding.message), Text(finding.advice))
+    if found.findings:
         console.print(table, soft_wrap=False)
-    for note in document["notes"]:
+    for note in found.notes:
         console.print(Text(f"Note: {note}."))
-    console.print(Text(f"Verdict: {document['verdict']}", style="bold"))
+    console.print(Text(f"Verdict: {found.verdict}", style="bold"))

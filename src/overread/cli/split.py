@@ -11,7 +11,7 @@ import typer
 from overread.cli.output import JsonFlag, console, print_json
 
 
-class Policy(StrEnum):
+class SplitMethod(StrEnum):
     """How to divide; see `overread.dataset.split.split.split`."""
 
     LEAK_PROOF = "leak-proof"
@@ -24,16 +24,19 @@ def split(
     ratio: Annotated[str, typer.Option(help="train:val:test.")] = "7:1:2",
     seed: Annotated[int, typer.Option(help="The same seed gives the same split.")] = 0,
     folds: Annotated[
-        int | None, typer.Option(help="Make this many folds (3 or more) instead of three parts.")
+        int | None, typer.Option(help="Make this many folds (3 or more) instead of three splits.")
     ] = None,
-    policy: Annotated[
-        Policy,
+    method: Annotated[
+        SplitMethod,
         typer.Option(
-            "--split", help="as-given and naive repeat published figures and are marked as leaky."
+            "--split",
+            metavar="METHOD",
+            help="leak-proof, as-given or naive; the last two repeat published figures and are "
+            "marked as leaky.",
         ),
-    ] = Policy.LEAK_PROOF,
+    ] = SplitMethod.LEAK_PROOF,
     ignore_given: Annotated[
-        bool, typer.Option("--ignore-given", help="Make new parts although DATA gives some.")
+        bool, typer.Option("--ignore-given", help="Make new splits although DATA gives some.")
     ] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -44,34 +47,34 @@ def split(
     """
     from overread.dataset.split.split import split as run_split
 
-    document = run_split(
+    certificate = run_split(
         run,
         ratio=parse_ratio(ratio),
         seed=seed,
         folds=folds,
-        policy=policy.value,
+        method=method.value,
         ignore_given=ignore_given,
     )
     if json:
-        print_json(document)
+        print_json(certificate.to_dict())
         return
-    for part, counts in document["per_split"].items():
-        listed = ", ".join(f"{name} {n}" for name, n in counts.items())
-        console.print(f"{part}: {listed}", markup=False)
-    for note in document["notes"]:
+    for name, counts in certificate.per_split.items():
+        listed = ", ".join(f"{label} {n}" for label, n in counts.items())
+        console.print(f"{name}: {listed}", markup=False)
+    for note in certificate.notes:
         console.print(f"Note: {note}.", markup=False)
-    if document["leaky"]:
+    if certificate.leaky:
         console.print(
-            f"LEAKY SPLIT: {document['siblings_in_training']} of {document['test_images']} test "
-            "images have a sibling in training. Figures made with it will be too good.",
+            f"LEAKY SPLIT: {certificate.leaked_test_images} of {certificate.test_images} test "
+            "images have a group member in training. Figures made with it will be too good.",
             style="bold red",
         )
     else:
-        console.print(f"{document['groups']} groups, none in two parts. Next: overread train")
+        console.print(f"{certificate.groups} groups, none in two splits. Next: overread train")
 
 
 def parse_ratio(text: str) -> tuple[float, float, float]:
-    """The three parts of train:val:test; bad usage (exit code 2) if it is not that."""
+    """The three shares of train:val:test; bad usage (exit code 2) if it is not that."""
     try:
         train, val, test = (float(part) for part in text.split(":"))
     except ValueError:

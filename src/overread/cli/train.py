@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from overread.cli.output import JsonFlag, console, print_json, show_estimates, show_shortcut_tests
-from overread.cli.split import Policy, parse_ratio
+from overread.cli.split import SplitMethod, parse_ratio
 from overread.training.options import TrainOptions
 
-METHOD = Policy(TrainOptions.method)
+METHOD = SplitMethod(TrainOptions.method)
 RATIO = ":".join(f"{share:g}" for share in TrainOptions.ratio)
 
 
@@ -42,7 +42,7 @@ def train(
         bool, typer.Option(help="Start from random weights.")
     ] = TrainOptions.from_scratch,
     split: Annotated[
-        Policy, typer.Option(help="as-given and naive only repeat published figures.")
+        SplitMethod, typer.Option(help="as-given and naive only repeat published figures.")
     ] = METHOD,
     ratio: Annotated[str, typer.Option(help="Shares of train, val and test.")] = RATIO,
     seed: Annotated[

@@ -23,8 +23,8 @@ class CopiedPair(Part):
 
     a: str
     b: str
-    score: float = Field(description="Evidence, 0 to 1.")
-    kind: str = Field(description="What was done to it: rotation, crop, ...")
+    score: float = Field(description="How sure it is, 0 to 1.")
+    kind: str = Field(description="What was done to one to get the other: rotation, crop, ...")
     transform: tuple[tuple[float, ...], ...] | None = Field(
         default=None, description="2 x 3 matrix that takes pixels of a to pixels of b."
     )
@@ -37,6 +37,9 @@ class Leak(Part):
     b: str
     splits: tuple[str, str]
     reason: str
+    transform: tuple[tuple[float, ...], ...] | None = Field(
+        default=None, description="For an altered copy, as in near_duplicates; else null."
+    )
 
 
 class LabelIssue(Part):
@@ -45,7 +48,7 @@ class LabelIssue(Part):
     path: str
     label: str
     suggested: str
-    score: float = Field(description="Share of the cross-validated vote for the suggestion, 0..1.")
+    score: float = Field(description="How much likelier the suggestion is than the label, 0..1.")
 
 
 class QualityFlag(Part):
@@ -61,12 +64,16 @@ class ShortcutProbe(Part):
 
     probe: str
     auroc: float
-    ci95: tuple[float, float]
+    ci95: tuple[float, float] = Field(description="95 % interval of the AUROC, over groups.")
     verdict: Literal["clean", "suspicious", "shortcut"]
-    meaning: str = ""
-    n: int | None = None
-    accuracy: float | None = None
-    one_vs_rest: dict[str, float] | None = None
+    meaning: str = Field(default="", description="What the label can be told from.")
+    n: int | None = Field(default=None, description="Images that were scored.")
+    accuracy: float | None = Field(
+        default=None, description="Of the best guess from a published source alone; else null."
+    )
+    one_vs_rest: dict[str, float] | None = Field(
+        default=None, description="The same, asked of each class against the others; else null."
+    )
 
 
 class Finding(Part):
@@ -74,10 +81,10 @@ class Finding(Part):
 
     check: str
     severity: Severity
-    count: float
+    count: int | float
     message: str
     advice: str
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = Field(default={}, description="The figures that the message names.")
 
 
 class Audit(Document):
@@ -88,19 +95,25 @@ class Audit(Document):
 
     data: str = Field(default="", description="DATA as it was given, made absolute.")
     images: int
-    classes: dict[str, int] = {}
+    classes: dict[str, int] = Field(default={}, description="Images a class: {name: n}.")
     unreadable: tuple[UnreadableFile, ...] = ()
-    exact_duplicates: tuple[tuple[str, ...], ...] = ()
+    exact_duplicates: tuple[tuple[str, ...], ...] = Field(
+        default=(), description="Sets of files with the same bytes."
+    )
     near_duplicates: tuple[CopiedPair, ...] = ()
     groups: tuple[tuple[str, ...], ...] = Field(
         default=(), description="Only those of two or more."
     )
-    conflicting_labels: tuple[tuple[str, ...], ...] = ()
+    conflicting_labels: tuple[tuple[str, ...], ...] = Field(
+        default=(), description="Sets of copies whose labels differ."
+    )
     leaks: tuple[Leak, ...] = ()
     label_issues: tuple[LabelIssue, ...] = ()
     quality: tuple[QualityFlag, ...] = ()
     shortcuts: tuple[ShortcutProbe, ...] = ()
-    known_data_set: str | None = None
+    known_data_set: str | None = Field(
+        default=None, description="Name of the published data set that DATA was recognised as."
+    )
     given_splits: dict[str, tuple[str, ...]] = Field(
         default={}, description="The splits that DATA itself gives: {split: [path]}."
     )
@@ -109,4 +122,7 @@ class Audit(Document):
     verdict: Literal["clean", "warnings", "blocked"]
     duplicate_search: bool = Field(
         default=True, description="False where the search for altered copies did not run."
+    )
+    conflict_column: str | None = Field(
+        default=None, description="Column of manifest.csv in which --fix marked conflicts; or null."
     )

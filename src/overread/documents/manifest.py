@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+from overread.documents.audit import Audit
 from overread.errors import DataError
-from overread.files import read_csv, read_json, write_csv
+from overread.files import read_csv, write_csv
 
 COLUMNS = (
     "path",
@@ -23,11 +23,12 @@ COLUMNS = (
     "site",
     "mask",
     "split",
+    "fold",
     "group",
 )
 SPLITS = ("train", "val", "test")
 MANIFEST_FILE = "manifest.csv"
-AUDIT_FILE = "audit.json"
+AUDIT_FILE = Audit.FILE
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class ImageRecord:
     """One image. `path` and `mask` are relative to DATA with forward slashes; "" means unknown.
 
     `label` is "" (none), "a", or "a|b" (several); `mask` may name several files joined by "|";
-    `width` and `height` are pixels as displayed; `extra` holds the user's further columns.
+    `width` and `height` are pixels as displayed; `split` is train, val or test, `fold` a number
+    from 0 where there are folds; `extra` holds the user's further columns.
     """
 
     path: str
@@ -49,6 +51,7 @@ class ImageRecord:
     site: str = ""
     mask: str = ""
     split: str = ""
+    fold: str = ""
     group: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,7 +76,7 @@ class Manifest:
     root: Path
     records: tuple[ImageRecord, ...]
     unreadable: tuple[Unreadable, ...] = ()
-    passport: str | None = None
+    known_data_set: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -112,7 +115,9 @@ def read_manifest(run: Path) -> Manifest:
     Raises DataError when either file is missing, of another version, or its values are unusable.
     """
     run = Path(run)
-    audit = read_json(run / AUDIT_FILE, hint=f"Run `overread audit DATA --out {run}` first.")
+    audit = Audit.read(run)
+    if not audit.data:
+        raise DataError("has no 'data'", where=run / AUDIT_FILE, hint=Audit.HINT)
     table = run / MANIFEST_FILE
     columns, rows = read_csv(table)
     missing = [name for name in COLUMNS if name not in columns]
@@ -120,31 +125,24 @@ def read_manifest(run: Path) -> Manifest:
         raise DataError(
             f"has no column '{missing[0]}'", where=table, hint="Run `overread audit` again."
         )
-    records = tuple(_record(row, f"{table}, line {line}") for line, row in enumerate(rows, start=2))
-    return _manifest(audit, run / AUDIT_FILE, records)
-
-
-def _manifest(audit: dict[str, Any], where: Path, records: tuple[ImageRecord, ...]) -> Manifest:
-    try:
-        found = Manifest(
-            root=Path(audit["data"]),
-            records=records,
-            unreadable=tuple(Unreadable(e["path"], e["reason"]) for e in audit["unreadable"]),
-            passport=audit.get("passport"),
-            notes=tuple(audit.get("notes", ())),
-        )
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"lacks what it should hold ({error})", where=where, hint="Run `overread audit` again."
-        ) from error
-    return found.with_records(records)
+    records = (_record(row, f"{table}, line {line}") for line, row in enumerate(rows, start=2))
+    found = Manifest(
+        root=Path(audit.data),
+        records=tuple(records),
+        unreadable=tuple(Unreadable(item.path, item.reason) for item in audit.unreadable),
+        known_data_set=audit.known_data_set,
+        notes=audit.notes,
+    )
+    return found.with_records(found.records)
 
 
 def _record(row: dict[str, str], where: str) -> ImageRecord:
     try:
         size = {name: int(row[name]) for name in ("width", "height")}
     except ValueError as error:
-        raise DataError(f"has an image size that is no number ({error})", where=where) from error
+        raise DataError(
+            f"has an image size that is not a whole number ({error})", where=where
+        ) from error
     if row["split"] not in (*SPLITS, ""):
         raise DataError(
             f"has the split '{row['split']}'", where=where, hint="Use train, val, test or nothing."

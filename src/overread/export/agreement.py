@@ -9,9 +9,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from overread.images.quality import measure
 from overread.predict.prediction import Prediction
 from overread.predict.predictor import BATCH, Predictor, Prepared
-from overread.predict.quality import measure
 from overread.stats.ranking import auroc
 from overread.stats.ratios import defined_mean
 from overread.training.data import LoadedSplit

@@ -22,11 +22,12 @@ from overread.documents.predictions import PredictionTable, decide
 from overread.evaluation.calibration import Calibration, fit_calibration
 from overread.evaluation.conformal import MISSED, conformal_quantiles
 from overread.evaluation.thresholds import CONFIDENCE, ERROR, threshold_for_error
+from overread.images.quality import measure
 from overread.networks.classifier import Classifier
 from overread.networks.inference import Answers
 from overread.predict.ood import Gate
 from overread.predict.pixels import describe_pixels
-from overread.predict.quality import fit_limits, measure
+from overread.predict.quality import fit_limits
 from overread.training.data import LoadedSplit
 
 # Images that the gate is fitted on: enough for its statistics, and no long wait.

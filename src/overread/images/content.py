@@ -100,7 +100,7 @@ def _brands(data: bytes) -> set[bytes]:
 
 
 def describe(data: bytes) -> str:
-    """In words, what bytes that are no image seem to be."""
+    """In words, what bytes that are not an image seem to be."""
     for offset, magic, name in OTHER_MAGIC:
         if data[offset : offset + len(magic)] == magic:
             return name

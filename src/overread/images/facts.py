@@ -81,14 +81,14 @@ def choose_frame(frame: int | None, frames: int, *, still: bool = False) -> int:
     if frame is None:
         if frames > 1 and not still:
             raise ImageRefused(
-                f"holds {frames} frames",
+                f"contains {frames} frames",
                 hint=f"Choose one, from 0 to {frames - 1}: --frame on the command line, frame= "
                 "in Python.",
             )
         return 0
     if not 0 <= frame < frames:
         raise ImageRefused(
-            f"has no frame {frame}, it holds {frames}",
+            f"has no frame {frame}, it contains {frames}",
             hint=f"Choose one from 0 to {frames - 1}." if frames > 1 else "Leave the frame out.",
         )
     return frame

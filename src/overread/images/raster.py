@@ -211,7 +211,7 @@ class DeepRange:
     def to_grey(self, values: NDArray[np.generic]) -> NDArray[np.uint8]:
         """Integers keep their 8 high bits (as Pillow does for 16-bit RGB); floats are scaled."""
         if not np.isfinite(values).all():
-            raise ImageRefused("holds values that are not finite numbers")
+            raise ImageRefused("contains values that are not finite numbers")
         inside = np.clip(values, self.low, self.high)
         if values.dtype.kind in "iu" and (levels := int(self.high - self.low) + 1).bit_count() == 1:
             grey = (inside.astype(np.int64) - int(self.low)) >> max(levels.bit_length() - 9, 0)

@@ -84,13 +84,15 @@ def write_phantom(
 
     Raises:
         DataError: the folder exists and is not empty.
-        ConfigError: an unknown fault, or too few patients to have every class in every part.
+        ConfigError: an unknown fault, or too few patients to have every class in every split.
     """
     from overread.phantom.faults import FAULTS
 
     unknown = [name for name in faults if name not in FAULTS]
     if unknown:
-        raise ConfigError(f"no fault '{unknown[0]}'", hint=did_you_mean(unknown[0], FAULTS))
+        raise ConfigError(
+            f"'{unknown[0]}' is not a known fault", hint=did_you_mean(unknown[0], FAULTS)
+        )
     if patients < 12:
         raise ConfigError(f"{patients} patients are too few", hint="Ask for 12 or more.")
     folder = Path(folder)

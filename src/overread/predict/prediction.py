@@ -9,7 +9,8 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.predict.quality import Fault, Quality
+from overread.images.quality import Quality
+from overread.predict.quality import Fault
 from overread.predict.verdict import Status
 
 

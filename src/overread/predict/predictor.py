@@ -15,10 +15,11 @@ from overread.documents.bundle import BundleInfo
 from overread.errors import BundleError, ConfigError, ImageRefused, did_you_mean
 from overread.images.decode import Limits
 from overread.images.preprocess import load_preprocessed, preprocess
+from overread.images.quality import Quality, measure
 from overread.predict.engine import MANY_IMAGES, Choice, Engine, fastest, installed
 from overread.predict.ood import Gate
 from overread.predict.prediction import Prediction
-from overread.predict.quality import Fault, Quality, faults, measure
+from overread.predict.quality import Fault, faults
 from overread.predict.selftest import self_test
 from overread.predict.session import Session
 from overread.predict.verdict import Verdict, decide, decide_ood, reject

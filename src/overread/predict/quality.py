@@ -1,4 +1,4 @@
-"""Is a picture good enough to be read? Measured on what the network sees, judged separately.
+"""Is a picture good enough to be read? Judged by what `images.quality` measures of it.
 
 Limits come from the training images themselves (`fit_limits`): black borders are normal for an
 ultrasound and a fault in a photograph.
@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from overread.documents.bundle import QualityLimits
+from overread.images.quality import Quality
 
-DARK, BRIGHT = 8, 247
 # The order in which faults are named; the first is given as the reason. Keys for translations.
 ADVICE: dict[str, str] = {
     "too_small": "too small: its shorter side has {value} pixels, at least {limit} are needed",
@@ -25,53 +24,12 @@ ADVICE: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Quality:
-    """Measures of one picture.
-
-    `min_side`: shorter side of the original, pixels. `brightness`, `contrast`: mean and standard
-    deviation of grey, 0 to 255. `sharpness`: variance of the Laplacian over the variance of grey
-    (0 = a smooth ramp, 20 = white noise). `dark`, `bright`: share of pixels at or below 8, at or
-    above 247.
-    """
-
-    min_side: int
-    brightness: float
-    contrast: float
-    sharpness: float
-    dark: float
-    bright: float
-
-
-@dataclass(frozen=True)
 class Fault:
     """One limit passed: `key` of ADVICE and the sentence filled in."""
 
     key: str
     text: str
     limit: float
-
-
-def luminance(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey (H, W) uint8 of RGB (H, W, 3) uint8, ITU-R BT.601 weights in integer arithmetic."""
-    red, green, blue = (pixels[..., channel].astype(np.uint16) for channel in range(3))
-    return ((red * 77 + green * 150 + blue * 29) >> 8).astype(np.uint8)
-
-
-def measure(pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Quality:
-    """Measure a picture (H, W, 3) uint8 as the network gets it; `size` (height, width) before."""
-    grey = luminance(pixels)
-    levels = np.bincount(grey.ravel(), minlength=256) / grey.size
-    values = np.arange(256)
-    mean = float(levels @ values)
-    variance = float(levels @ (values - mean) ** 2)
-    return Quality(
-        min_side=min(size or grey.shape),
-        brightness=mean,
-        contrast=variance**0.5,
-        sharpness=_laplacian_variance(grey) / max(variance, 1.0),
-        dark=float(levels[: DARK + 1].sum()),
-        bright=float(levels[BRIGHT:].sum()),
-    )
 
 
 def faults(quality: Quality, limits: QualityLimits) -> tuple[Fault, ...]:
@@ -123,19 +81,3 @@ def fit_limits(measured: list[Quality], *, min_side: int = 32) -> QualityLimits:
         max_dark=min(1.0, high("dark")),
         max_bright=min(1.0, high("bright")),
     )
-
-
-def _laplacian_variance(grey: NDArray[np.uint8]) -> float:
-    height, width = grey.shape
-    if min(height, width) < 3:
-        return 0.0
-    # In one row from end to end, which is faster; what wraps around an edge is left out after.
-    row = grey.ravel().astype(np.int16)
-    edges = 4 * row[width:-width]
-    edges -= row[: -2 * width]
-    edges -= row[2 * width :]
-    edges -= row[width - 1 : -width - 1]
-    edges -= row[width + 1 : 1 - width]
-    flat = edges.reshape(-1, width)[:, 1:-1].astype(np.float32).ravel()
-    mean = float(flat.mean())
-    return float(flat @ flat) / flat.size - mean * mean

@@ -11,7 +11,7 @@ from overread.assess.mistakes import write_mistakes
 from overread.assess.shortcut_tests import run_shortcut_tests
 from overread.bundle.results import results_of
 from overread.bundle.write import write_bundle
-from overread.dataset.read.known_data_sets import passport_named
+from overread.dataset.read.known_data_sets import known_data_set_named
 from overread.documents.certificate import Certificate
 from overread.documents.manifest import Manifest
 from overread.documents.metrics import Metrics, SplitState
@@ -55,10 +55,10 @@ def finish(
         _write(draft, built, {"en": "", "zh": ""})
         metrics = _judge(run, manifest, draft, shortcuts=shortcuts)
     english, chinese = write_cards(run)
-    passport = passport_named(manifest.passport)
+    data_set = known_data_set_named(manifest.known_data_set)
     update = {
         "results": results_of(metrics.test),
-        "subject": dict(passport.subject) if passport else {},
+        "subject": dict(data_set.subject) if data_set else {},
     }
     finished = replace(built, info=built.info.model_copy(update=update))
     _write(model, finished, {"en": english, "zh": chinese})

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from overread.dataset.audit.audit import audit
+from overread.dataset.audit.examine import audit
 from overread.dataset.split.split import CERTIFICATE_FILE, split
 from overread.dataset.split.verifier import check_certificate
+from overread.documents.certificate import Method
 from overread.documents.manifest import AUDIT_FILE, Manifest, read_manifest
 from overread.documents.metrics import Metrics
 from overread.errors import DataError, LeakError
@@ -118,7 +119,7 @@ def prepare(data: Path, out: Path, options: TrainOptions = DEFAULTS) -> Manifest
 
 def _refuse_uncertified(out: Path, manifest: Manifest) -> None:
     """A split that somebody wrote into the manifest must be certified, not silently replaced."""
-    given = read_json(out / AUDIT_FILE).get("given_parts", {})
+    given = read_json(out / AUDIT_FILE).get("given_splits", {})
     known = {path: part for part, paths in given.items() for path in paths}
     if any(record.split != known.get(record.path, "") for record in manifest.records):
         raise LeakError(

@@ -56,7 +56,7 @@ def test_audit_fix_and_split(data: Path, tmp_path: Path, overread: Run) -> None:
     for name in ("manifest.csv", "audit.json", "audit.html"):
         assert (run / name).is_file()
     out, _ = overread("split", run, "--seed", 3)
-    assert "none in two parts" in out
+    assert "none in two splits" in out
     certificate = json.loads((run / "certificate.json").read_text("utf-8"))
     assert (certificate["seed"], certificate["method"]) == (3, "leak-proof")
     document = json.loads(overread("split", fixed, "--json", "--split", "naive")[0])
@@ -70,6 +70,22 @@ def test_json_is_one_document(data: Path, tmp_path: Path, overread: Run) -> None
     assert document["exact_duplicates"] == [["ill/00.png", "ill/twin.png"]]
 
 
+def test_without_opencv_terminal_and_certificate_say_what_is_missing(
+    data: Path, tmp_path: Path, overread: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    monkeypatch.setattr("overread.dataset.duplicates.available", lambda: False)
+    out, _ = overread("audit", data, "--out", run)
+    assert "ONLY THE WEAKER SEARCH RAN" in out
+    assert "pip install 'overread[audit]'" in out.split("ONLY THE WEAKER SEARCH RAN")[1]
+    out, _ = overread("split", run)
+    assert "pip install 'overread[audit]'" in out
+    certificate = json.loads((run / "certificate.json").read_text("utf-8"))
+    assert any("pip install 'overread[audit]'" in note for note in certificate["notes"])
+    out, _ = overread("audit", data, "--out", run, "--no-copies")
+    assert "ONLY THE WEAKER" not in out
+
+
 def test_a_leaky_split_says_so_in_capitals(data: Path, tmp_path: Path, overread: Run) -> None:
     for i in range(12):
         for copy in range(4):
@@ -78,7 +94,7 @@ def test_a_leaky_split_says_so_in_capitals(data: Path, tmp_path: Path, overread:
     overread("audit", data, "--out", tmp_path / "run", "--no-copies")
     out, _ = overread("split", tmp_path / "run", "--split", "naive")
     assert "LEAKY SPLIT" in out
-    assert "have a sibling in training" in out
+    assert "have a group member in training" in out
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ REFUSED = [
     (("split", "x", "--ratio", "-7:1:2"), "-7:1:2"),
     (("split", "x", "--ratio", "inf:1:1"), "inf:1:1"),
     (("phantom", "new", "--patients", "-1"), "-1 patients are too few"),
-    (("phantom", "new", "--faults", "usual,none"), "no fault 'usual'"),
+    (("phantom", "new", "--faults", "usual,none"), "'usual' is not a known fault"),
     (("phantom", "images"), "not empty"),
     (("predict", "images", "images"), "images"),
     (("predict", "m.overread", "images", "--out", "table"), ".csv, .jsonl or .parquet"),

@@ -33,8 +33,9 @@ def whole(tmp_path: Path) -> Manifest:
 
 def _audit(run: Path, manifest: Manifest) -> None:
     unreadable = [vars(item) for item in manifest.unreadable]
-    document = {"data": str(manifest.root), "unreadable": unreadable}
-    write_json(run / "audit.json", {**document, "passport": "busi", "notes": ["a note"]})
+    document = {"data": str(manifest.root), "images": 2, "verdict": "clean"}
+    document["unreadable"] = unreadable
+    write_json(run / "audit.json", {**document, "known_data_set": "busi", "notes": ["a note"]})
 
 
 def test_written_and_read_again_it_is_the_same(tmp_path: Path, whole: Manifest) -> None:
@@ -43,7 +44,7 @@ def test_written_and_read_again_it_is_the_same(tmp_path: Path, whole: Manifest) 
     found = read_manifest(tmp_path)
     expected = [replace(r, extra={"age": "", "sex": "", **r.extra}) for r in whole.records]
     assert found.records == tuple(sorted(expected, key=lambda r: r.path))
-    assert (found.root, found.passport, found.notes) == (whole.root, "busi", ("a note",))
+    assert (found.root, found.known_data_set, found.notes) == (whole.root, "busi", ("a note",))
     assert found.unreadable == whole.unreadable
 
 
@@ -52,7 +53,7 @@ def test_columns_are_the_contract_then_the_users(tmp_path: Path, whole: Manifest
     columns, _ = read_csv(tmp_path / "manifest.csv")
     assert columns == [*COLUMNS, "age", "sex"]
     assert ",".join(COLUMNS) == (
-        "path,sha256,width,height,mode,label,patient,source,site,mask,split,group"
+        "path,sha256,width,height,mode,label,patient,source,site,mask,split,fold,group"
     )
 
 
@@ -68,7 +69,7 @@ def test_classes_and_counts(whole: Manifest) -> None:
     ("old", "new", "told"),
     [
         (",sha256,", ",sha,", "no column 'sha256'"),
-        (",10,20,", ",ten,20,", "no number"),
+        (",10,20,", ",ten,20,", "not a whole number"),
         (",test,", ",tset,", "'tset'"),
     ],
 )
@@ -86,5 +87,8 @@ def test_a_missing_or_poor_audit(tmp_path: Path, whole: Manifest) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read_manifest(tmp_path)
     write_json(tmp_path / "audit.json", {"images": 2})
-    with pytest.raises(DataError, match="lacks what it should hold"):
+    with pytest.raises(DataError, match="has no 'verdict'"):
+        read_manifest(tmp_path)
+    write_json(tmp_path / "audit.json", {"images": 2, "verdict": "clean"})
+    with pytest.raises(DataError, match="has no 'data'"):
         read_manifest(tmp_path)

@@ -319,7 +319,7 @@ def test_animations_give_their_first_frame_and_tiff_asks() -> None:
     pages = save(first, "TIFF", save_all=True, append_images=[second])
     assert read_facts(pages).frames == 2
     assert refusal(pages) == (
-        "holds 2 frames. Choose one, from 0 to 1: --frame on the command line, frame= in Python."
+        "contains 2 frames. Choose one, from 0 to 1: --frame on the command line, frame= in Python."
     )
     assert read_image(pages, frame=1).pixels[3, 3].tolist() == [0, 250, 0]
     assert "no frame 2" in refusal(pages, frame=2)

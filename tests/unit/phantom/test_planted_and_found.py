@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from overread.dataset.audit.audit import audit
+from overread.dataset.audit.examine import audit
 from overread.phantom.dataset import CLASSES, make_scans, renamed, write_phantom
 from overread.phantom.faults import FAULTS, HOW_MANY
 
@@ -20,7 +20,7 @@ Truth = list[list[str]]
 def audited(tmp_path: Path, fault: str | None, patients: int = 12) -> tuple[dict[str, Any], Truth]:
     folder = tmp_path / "data"
     table = write_phantom(folder, patients=patients, faults=(fault,) if fault else ())
-    document = audit(table, tmp_path / "run", copies=False)
+    document = audit(table, tmp_path / "run", copies=False).to_dict()
     truth = json.loads((folder / "truth.json").read_text("utf-8"))["faults"]
     return document, truth.get(fault, [])
 

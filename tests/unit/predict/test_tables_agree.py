@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from overread.cli.predict import _predictions
 from overread.errors import DataError
+from overread.images.quality import Quality
 from overread.predict.prediction import Prediction
 from overread.predict.predictor import load
-from overread.predict.quality import Quality
 from overread.predict.table import FIXED, PredictionFile, as_text, open_table
 from tiny_bundle import CLASSES, picture, png, write_tiny
 

@@ -32,7 +32,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
 ) -> None:
     manifest = make_manifest(20)
     data = tmp_path / "plan"
-    write_json(data / "audit.json", {"data": str(manifest.root), "unreadable": []})
+    write_json(data / "audit.json", {"data": str(manifest.root), "images": 0, "verdict": "clean"})
     write_manifest(data, manifest)
     recipe = tiny
     if frozen:

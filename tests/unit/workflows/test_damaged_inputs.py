@@ -305,7 +305,7 @@ def run_folder(run: Path, root: Path, records: list[ImageRecord]) -> Any:
         replace(r, label="red", split=part) for r, part in zip(records, parts, strict=True)
     )
     write_manifest(run, Manifest(root, labelled))
-    write_json(run / "audit.json", {"data": str(root), "unreadable": [], "notes": []})
+    write_json(run / "audit.json", {"data": str(root), "images": 0, "verdict": "clean"})
     digest = sha256_file(run / "manifest.csv")
     certificate = {"verified_by": "overread.dataset.split.verifier 1", "manifest_sha256": digest}
     write_json(run / "certificate.json", certificate)

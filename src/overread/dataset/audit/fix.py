@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from overread.dataset.audit.audit import document_without, refuse_inside
+from overread.dataset.audit.examine import audit_without, refuse_inside
+from overread.documents.audit import Audit
 from overread.documents.manifest import (
-    AUDIT_FILE,
     SPLITS,
     ImageRecord,
     Manifest,
@@ -17,7 +17,7 @@ from overread.documents.manifest import (
     write_manifest,
 )
 from overread.errors import ConfigError
-from overread.files import read_json, write_csv, write_json
+from overread.files import write_csv
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def write_fixed(run: Path, folder: Path) -> Fixed:
     """Write FOLDER/manifest.csv, audit.json and removed.csv from an audited RUN.
 
     FOLDER is then a run of its own, on which `split` and `train` go on. Of files with equal bytes
-    one stays: that of the given part test, then val, then train, then the first by path. Copies
+    one stays: that of the given split test, then val, then train, then the first by path. Copies
     whose labels differ and equal files of two named patients all stay, with "yes" in the column
     `conflict` (`conflict_2`, ... where the user has a column of that name), for a person to decide.
 
@@ -48,11 +48,11 @@ def write_fixed(run: Path, folder: Path) -> Fixed:
     run, folder = Path(run), Path(folder)
     if folder.resolve() == run.resolve():
         raise ConfigError(f"--fix names the run folder {run} itself", hint="Name another folder.")
-    manifest, audit = read_manifest(run), read_json(run / AUDIT_FILE)
+    manifest, audit = read_manifest(run), Audit.read(run)
     refuse_inside(folder, manifest.root)
     by_path = {record.path: record for record in manifest.records}
-    equal = {tuple(paths): _agree(by_path[p] for p in paths) for paths in audit["exact_duplicates"]}
-    disputed = [*audit["conflicting_labels"], *(paths for paths in equal if not equal[paths])]
+    equal = {paths: _agree(by_path[p] for p in paths) for paths in audit.exact_duplicates}
+    disputed = [*audit.conflicting_labels, *(paths for paths in equal if not equal[paths])]
     conflicts = {path for paths in disputed for path in paths}
     removed = tuple(
         (path, kept)
@@ -64,14 +64,14 @@ def write_fixed(run: Path, folder: Path) -> Fixed:
     )
     gone = dict(removed)
     known = {kept: by_path[path].patient for path, kept in removed if by_path[path].patient}
-    column = audit.get("conflict_column") or _free_name(manifest.records)
+    column = audit.conflict_column or _free_name(manifest.records)
     fixed = manifest.with_records(
         tuple(_marked(r, column, conflicts, known) for r in manifest.records if r.path not in gone)
     )
-    document = document_without(audit, fixed, gone) | {"conflict_column": column}
+    rest = audit_without(audit, fixed, gone).model_copy(update={"conflict_column": column})
     write_manifest(folder, fixed)
     write_csv(folder / "removed.csv", ("path", "kept"), removed)
-    write_json(folder / AUDIT_FILE, document)
+    rest.write(folder)
     return Fixed(fixed, removed, column)
 
 
@@ -92,7 +92,7 @@ def _free_name(records: Iterable[ImageRecord]) -> str:
 
 
 def _rank(record: ImageRecord) -> tuple[int, str]:
-    order = {part: place for place, part in enumerate(reversed(SPLITS))}
+    order = {name: place for place, name in enumerate(reversed(SPLITS))}
     return order.get(record.split, len(SPLITS)), record.path
 
 

@@ -3,13 +3,12 @@
 After confident learning (Northcutt, Jiang and Chuang, JAIR 2021), stricter: a model that has not
 seen the image's group must be sure of another class, and its nearest neighbours must agree. The
 features are gradients and brightness, so nothing is downloaded; on images that need a trained eye
-few suspects are found, and none of them is proven wrong.
+few issues are found, and none of them is proven.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,34 +16,28 @@ from scipy.linalg import eigh
 from scipy.optimize import minimize
 
 from overread.dataset.audit.linear import FOLDS, Matrix, group_folds
-from overread.dataset.audit.shortcut_probes import Row, enough_groups, label_matrix
+from overread.dataset.audit.shortcut_probes import MeasuredImage, enough_groups, label_matrix
+from overread.documents.audit import LabelIssue
 
 COMPONENTS = 48
 NEIGHBOURS = 7
 PENALTY = 1.0
 
 
-@dataclass(frozen=True)
-class Suspect:
-    """`score`, 0 to 1: how much likelier the suggested class is than the given one."""
+def find_label_issues(
+    rows: Sequence[MeasuredImage], threshold: float, seed: int = 0
+) -> tuple[LabelIssue, ...]:
+    """Images whose label is contradicted with a score of at least `threshold`, surest first.
 
-    path: str
-    label: str
-    suggested: str
-    score: float
-
-
-def label_suspects(rows: Sequence[Row], threshold: float, seed: int = 0) -> list[Suspect]:
-    """Suspects with a score of at least `threshold`, most suspect first.
-
-    Only for one label an image, and where each class has groups enough; else none.
+    The score, 0 to 1, is how much likelier the suggested class is than the given one. Only for
+    one label an image, and where each class has groups enough; else none.
     """
     records = [row.record for row in rows]
     targets = label_matrix(records)
     groups = np.asarray([record.group for record in records])
     single = bool(len(rows)) and bool((targets.sum(axis=1) == 1).all()) and targets.shape[1] > 1
     if not single or not enough_groups(targets, groups.tolist()).all():
-        return []
+        return ()
     features = describe(rows)
     given = targets.argmax(axis=1)
     fold = group_folds(targets, groups.tolist(), FOLDS, seed)
@@ -60,13 +53,18 @@ def label_suspects(rows: Sequence[Row], threshold: float, seed: int = 0) -> list
         if _neighbours_agree(features, groups, given, i, int(suggested[i]))
     ]
     agreed.sort(key=lambda i: (-score[i], records[i].path))
-    return [
-        Suspect(records[i].path, names[given[i]], names[suggested[i]], round(float(score[i]), 4))
+    return tuple(
+        LabelIssue(
+            path=records[i].path,
+            label=names[given[i]],
+            suggested=names[suggested[i]],
+            score=round(float(score[i]), 4),
+        )
         for i in agreed
-    ]
+    )
 
 
-def describe(rows: Sequence[Row]) -> Matrix:
+def describe(rows: Sequence[MeasuredImage]) -> Matrix:
     """(n, <= 48) principal components of gradients and an even 8 x 8 brightness and colour map."""
     hogs = np.array([row.measured.hog for row in rows], dtype=np.float64)
     thumbs = np.array([row.measured.thumb for row in rows], dtype=np.float64) / 255

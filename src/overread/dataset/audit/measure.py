@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overread.dataset.audit.markers import coloured_share, ink, side_letters, text_length
-from overread.images.decode import read_image
+from overread.images.decode import DecodedImage
+from overread.images.quality import brightness, sharpness
 
 WORK = 384  # longest side, in pixels, at which brightness, sharpness and text are measured
 THUMB = 32
 HOG_SIDE, HOG_CELL, HOG_BINS = 64, 8, 9
-VERSION = 2  # of what is measured; a cache of another version is measured again
+VERSION = 3  # of what is measured; a cache of another version is measured again
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,11 @@ class Measured:
     hog: NDArray[np.float16]
 
 
-def measure(data: bytes) -> Measured:
-    """Decode an image and measure it. Raises ImageRefused when it cannot be read."""
-    image = read_image(data, reduce_to=(WORK // 2, WORK // 2))
-    whole = Image.fromarray(image.pixels)
+def measure(image: DecodedImage, data: bytes) -> Measured:
+    """Measure an image as it was decoded, whole, from `data`."""
+    whole = image.picture
     work = _shrunk(whole)
-    grey = _grey(np.asarray(work))
+    grey = brightness(np.asarray(work))
     quantisation, subsampling = jpeg_encoding(data) if image.facts.format == "JPEG" else (0.0, 0)
     dark, bright = np.percentile(grey, (5, 95))
     shapes = ink(grey)
@@ -79,7 +79,7 @@ def measure(data: bytes) -> Measured:
     )
     thumb = np.asarray(whole.resize((THUMB, THUMB), Image.Resampling.BOX))
     small = np.asarray(work.resize((HOG_SIDE, HOG_SIDE), Image.Resampling.BOX))
-    return Measured(scalars, thumb, hog(_grey(small)))
+    return Measured(scalars, thumb, hog(brightness(small)))
 
 
 def _shrunk(image: Image.Image) -> Image.Image:
@@ -88,20 +88,6 @@ def _shrunk(image: Image.Image) -> Image.Image:
         return image
     width, height = (max(1, round(side * scale)) for side in image.size)
     return image.resize((width, height), Image.Resampling.BOX)
-
-
-def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(h, w, 3) uint8 RGB to (h, w) float32 brightness, 0 to 255."""
-    return pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-
-
-def sharpness(grey: NDArray[np.float32]) -> float:
-    """Energy of the Laplacian over the variance: falls with blur, does not change with contrast."""
-    if min(grey.shape) < 3 or grey.std() < 1:
-        return 0.0
-    centre = grey[1:-1, 1:-1]
-    around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
-    return round(float(np.square(around - 4 * centre).mean() / grey.var()), 6)
 
 
 def grey_band(pixels: NDArray[np.uint8]) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from overread.dataset.audit.measure import THUMB, VERSION, Measured, Scalars, measure
+from overread.dataset.audit.measure import THUMB, VERSION, Measured, Scalars
 from overread.errors import DataError, ImageRefused
 
 SAVE_EVERY_S = 2.0
@@ -24,7 +24,7 @@ _TABLE = (
 
 
 class MeasureStore:
-    """Measures images, each only once. Safe to use from several threads.
+    """Measurements by SHA-256. Safe to use from several threads.
 
     A crash loses at most the last two seconds of work; a damaged cache is started anew. The file
     is made with the first image. Raises DataError when it cannot be written.
@@ -35,28 +35,26 @@ class MeasureStore:
         self._lock = threading.Lock()
         self._saved = time.monotonic()
         self._opened: sqlite3.Connection | None = None
-        self.measured = 0  # how many were not in the cache
 
-    def __call__(self, sha256: str, data: bytes) -> Measured:
-        """The measurement of `data`. Raises ImageRefused, with the reason also kept."""
+    def known(self, sha256: str) -> Measured | None:
+        """What was kept of an image, if anything. Raises ImageRefused if it was refused."""
         question = "SELECT facts, pixels FROM measured WHERE sha256 = ? AND version = ?"
         with self._lock, self._writable() as database:
             row = database.execute(question, (sha256, VERSION)).fetchone()
-        if row is not None:
-            return _unpack(*row)
-        try:
-            found = measure(data)
-        except ImageRefused as refusal:
-            self._keep(sha256, json.dumps({"refused": str(refusal)}), b"")
-            raise
+        return None if row is None else _unpack(*row)
+
+    def keep(self, sha256: str, found: Measured) -> None:
+        """Remember what was measured of an image."""
         pixels = found.thumb.tobytes() + found.hog.tobytes()
         self._keep(sha256, json.dumps(asdict(found.scalars)), pixels)
-        return found
+
+    def keep_refusal(self, sha256: str, refusal: ImageRefused) -> None:
+        """Remember that an image cannot be read, and why."""
+        self._keep(sha256, json.dumps({"refused": str(refusal)}), b"")
 
     def _keep(self, sha256: str, facts: str, pixels: bytes) -> None:
         order = "INSERT OR REPLACE INTO measured VALUES (?, ?, ?, ?)"
         with self._lock, self._writable() as database:
-            self.measured += 1
             database.execute(order, (sha256, VERSION, facts, pixels))
             if time.monotonic() - self._saved > SAVE_EVERY_S:
                 database.commit()

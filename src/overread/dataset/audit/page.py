@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from overread.dataset.audit.page_rows import CHECKS, Document, Row, known_traps, size_remarks
-from overread.dataset.read.known_data_sets import passport_named
+from overread.dataset.audit.page_rows import CHECKS, FindingRow, known_traps, size_remarks
+from overread.dataset.read.known_data_sets import known_data_set_named
 from overread.dataset.read.source import image_bytes
-from overread.documents.manifest import AUDIT_FILE, ImageRecord, Manifest, read_manifest
+from overread.documents.audit import Audit
+from overread.documents.manifest import ImageRecord, Manifest, read_manifest
 from overread.errors import DataError, ImageRefused
-from overread.files import read_json, write_text
+from overread.files import write_text
 from overread.pages.page_record import record_pages
 from overread.pages.probes import FAILED, probe_name
 from overread.pages.render import data_uri, render_page
@@ -34,7 +35,7 @@ MOST_IN_SET = 5  # thumbnails of one set of copies
 
 
 @dataclass(frozen=True)
-class View:
+class ShownImage:
     """One image of a finding. `picture` is a data: address ("" where it cannot be shown).
 
     `matrix` (SVG order a b c d e f) lays it over the first image of its row, whose displayed
@@ -52,16 +53,16 @@ class View:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ShownFinding:
     """All items of one kind; `key` names its texts, `level` is "bad", "warn" or "note"."""
 
     key: str
     level: str
-    rows: tuple[Row, ...]
-    views: tuple[tuple[View, ...], ...] = ()
+    rows: tuple[FindingRow, ...]
+    views: tuple[tuple[ShownImage, ...], ...] = ()
 
     @property
-    def listed(self) -> tuple[Row, ...]:
+    def listed(self) -> tuple[FindingRow, ...]:
         return self.rows[:MOST_ROWS]
 
 
@@ -75,7 +76,7 @@ def write_audit_page(run: Path) -> Path:
     DataError where audit.json or manifest.csv is missing or damaged.
     """
     run = Path(run)
-    audit, manifest = read_json(run / AUDIT_FILE), read_manifest(run)
+    audit, manifest = Audit.read(run), read_manifest(run)
     page = render_audit_page(audit, manifest, lambda path: thumbnail(manifest.root, path))
     write_text(run / "audit.html", page)
     record_pages(run, [run / "audit.html"])
@@ -85,11 +86,11 @@ def write_audit_page(run: Path) -> Path:
 def redraw_audit_page(run: Path, printed: str) -> str:
     """The page as RUN/audit.json and RUN/manifest.csv give it, with the pictures of `printed`.
 
-    Images lie in the parts they had when they were audited: `overread split` deals them anew.
+    Images lie in the splits they had when they were audited: `overread split` makes new ones.
     """
-    audit, manifest = read_json(run / AUDIT_FILE), read_manifest(run)
-    if "given_parts" in audit:
-        given = {path: part for part, paths in audit["given_parts"].items() for path in paths}
+    audit, manifest = Audit.read(run), read_manifest(run)
+    if "given_splits" in audit.model_fields_set:
+        given = {path: name for name, paths in audit.given_splits.items() for path in paths}
         records = (replace(r, split=given.get(r.path, "")) for r in manifest.records)
         manifest = manifest.with_records(tuple(records))
     pictures = {html.unescape(path): data for data, path in PICTURE.findall(printed)}
@@ -117,11 +118,10 @@ def thumbnail(root: Path, path: str) -> bytes | None:
     return target.getvalue()
 
 
-def render_audit_page(audit: Document, manifest: Manifest, thumbnails: Thumbnail) -> str:
+def render_audit_page(audit: Audit, manifest: Manifest, thumbnails: Thumbnail) -> str:
     """The page as HTML. `thumbnails(path)` gives an image as JPEG bytes, or None.
 
-    `audit` is the audit.json document; a field that is missing is a check that was not made, and
-    the page says so.
+    A field that was never filled in is a check that was not made, and the page says so.
     """
     records = {record.path: record for record in manifest.records}
     known: dict[str, str] = {}
@@ -132,10 +132,11 @@ def render_audit_page(audit: Document, manifest: Manifest, thumbnails: Thumbnail
             known[path] = data_uri(found, "image/jpeg") if found else ""
         return known[path]
 
+    done = _looked_for(audit)
     findings = tuple(
-        _with_views(Finding(key, level, tuple(rows(audit))), records, picture)
+        _with_views(ShownFinding(key, level, tuple(rows(audit))), records, picture)
         for key, (level, rows) in CHECKS.items()
-        if key in audit
+        if key in done
     )
     return render_page(
         PACKAGE,
@@ -146,55 +147,62 @@ def render_audit_page(audit: Document, manifest: Manifest, thumbnails: Thumbnail
         records=records,
         findings=[finding for finding in findings if finding.rows],
         clear=[finding.key for finding in findings if not finding.rows],
-        skipped=[key for key in CHECKS if key not in audit],
+        skipped=[key for key in CHECKS if key not in done],
         verdict=_verdict(audit, findings),
-        level={"clean": "good", "blocked": "bad"}.get(str(audit.get("verdict")), "warn"),
+        level={"clean": "good", "blocked": "bad"}.get(audit.verdict, "warn"),
         shortcuts=list(_shortcuts(audit)),
         bad_probe=FAILED,
-        classes=sorted((audit.get("classes") or {}).items(), key=lambda item: -item[1]),
-        most=max((audit.get("classes") or {}).values(), default=1),
-        groups=[group for group in audit.get("groups") or () if len(group) > 1],
+        classes=sorted(audit.classes.items(), key=lambda item: -item[1]),
+        most=max(audit.classes.values(), default=1),
+        groups=[group for group in audit.groups if len(group) > 1],
         most_pictures=MOST_PICTURES,
         most_in_set=MOST_IN_SET,
-        notes=[str(note) for note in audit.get("notes") or ()],
+        notes=audit.notes,
+        unsearched=not audit.duplicate_search,
         sizes=list(size_remarks(audit)),
         traps=list(known_traps(audit)),
     )
 
 
-def _title(audit: Document) -> str:
+def _looked_for(audit: Audit) -> set[str]:
+    """The findings that this audit could have had: fields of audit.json that were filled in."""
+    done = set(audit.model_fields_set)
+    return done if audit.duplicate_search else done - {"near_duplicates"}
+
+
+def _title(audit: Audit) -> str:
     """What the known data set is called, "" where it is none."""
-    name = str(audit.get("passport") or "")
-    passport = passport_named(name)
-    return passport.title if passport else name
+    name = audit.known_data_set or ""
+    data_set = known_data_set_named(name)
+    return data_set.title if data_set else name
 
 
 def _with_views(
-    finding: Finding, records: Mapping[str, ImageRecord], picture: Callable[[str], str]
-) -> Finding:
+    finding: ShownFinding, records: Mapping[str, ImageRecord], picture: Callable[[str], str]
+) -> ShownFinding:
     if finding.key == "unreadable":
         return finding
     views = tuple(_views(row, records, picture) for row in finding.rows[:MOST_PICTURES])
-    return Finding(finding.key, finding.level, finding.rows, views)
+    return ShownFinding(finding.key, finding.level, finding.rows, views)
 
 
 def _views(
-    row: Row, records: Mapping[str, ImageRecord], picture: Callable[[str], str]
-) -> tuple[View, ...]:
+    row: FindingRow, records: Mapping[str, ImageRecord], picture: Callable[[str], str]
+) -> tuple[ShownImage, ...]:
     views = [_view(path, records.get(path), picture) for path in row.paths[:MOST_IN_SET]]
     matrix = laid_over(row.transform) if len(views) == 2 else ""
     first = views[0]
     if matrix and first.picture and views[1].picture and first.width and views[1].width:
         b = views[1]
-        over = View(b.path, b.label, b.split, b.picture, b.width, b.height, matrix)
-        views.append(View(**{**vars(over), "frame": (first.width, first.height)}))
+        over = ShownImage(b.path, b.label, b.split, b.picture, b.width, b.height, matrix)
+        views.append(ShownImage(**{**vars(over), "frame": (first.width, first.height)}))
     return tuple(views)
 
 
-def _view(path: str, record: ImageRecord | None, picture: Callable[[str], str]) -> View:
+def _view(path: str, record: ImageRecord | None, picture: Callable[[str], str]) -> ShownImage:
     if record is None:
-        return View(path, "", "", "", 0, 0)
-    return View(
+        return ShownImage(path, "", "", "", 0, 0)
+    return ShownImage(
         path, record.label, record.split, picture(path), int(record.width), int(record.height)
     )
 
@@ -220,29 +228,28 @@ def laid_over(transform: Sequence[Sequence[float]] | None) -> str:
     return " ".join(f"{back[i, j]:.6g}" for j in range(3) for i in range(2))
 
 
-def _verdict(audit: Document, findings: Sequence[Finding]) -> tuple[Said, ...]:
+def _verdict(audit: Audit, findings: Sequence[ShownFinding]) -> tuple[Said, ...]:
     """The verdict in one sentence, and what was counted."""
     counted = tuple(
         say("audit.counted", name=say(f"finding.{f.key}.name"), n=f"{len(f.rows):,}")
         for f in findings
         if f.rows
     )
-    probes = [p for p in audit.get("shortcuts") or () if str(p.get("verdict")).lower() in FAILED]
+    probes = [probe for probe in audit.shortcuts if probe.verdict in FAILED]
     if probes:
         counted += (say("audit.counted", name=say("finding.shortcuts.name"), n=f"{len(probes):,}"),)
-    verdict = str(audit.get("verdict"))
-    key = verdict if verdict in ("clean", "warnings", "blocked") else "unknown"
-    images, classes = int(audit.get("images") or 0), len(audit.get("classes") or {})
-    lead = say(f"audit.verdict_{key}", images=f"{images:,}", classes=classes)
-    also = "audit.noted" if key == "clean" else "audit.found"
+    lead = say(
+        f"audit.verdict_{audit.verdict}", images=f"{audit.images:,}", classes=len(audit.classes)
+    )
+    also = "audit.noted" if audit.verdict == "clean" else "audit.found"
     return (lead, say(also, list=counted)) if counted else (lead,)
 
 
-def _shortcuts(audit: Document) -> Iterator[dict[str, Any]]:
-    for probe in audit.get("shortcuts") or ():
+def _shortcuts(audit: Audit) -> Iterator[dict[str, Any]]:
+    for probe in audit.shortcuts:
         yield {
-            "name": probe_name(str(probe["probe"])),
-            "estimate": Estimate(probe.get("auroc"), *(probe.get("ci95") or (None, None))),
-            "n": probe.get("n", audit.get("images")),
-            "verdict": str(probe.get("verdict", "unknown")).lower(),
+            "name": probe_name(probe.probe),
+            "estimate": {"value": probe.auroc, "ci95": probe.ci95},
+            "n": audit.images if probe.n is None else probe.n,
+            "verdict": probe.verdict,
         }

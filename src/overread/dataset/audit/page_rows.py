@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from overread.documents.audit import Audit
 from overread.documents.manifest import SPLITS
 from overread.pages.numbers import percent
 from overread.pages.texts import Said, say
 
-Document = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
-class Row:
+class FindingRow:
     """One item of a finding: its images, the value it is sorted by, and a remark."""
 
     paths: tuple[str, ...]
@@ -24,40 +22,39 @@ class Row:
     transform: Sequence[Sequence[float]] | None = None
 
 
-def _unreadable(audit: Document) -> Iterator[Row]:
-    for row in audit.get("unreadable") or ():
-        yield Row((row["path"],), None, str(row["reason"]))
+def _unreadable(audit: Audit) -> Iterator[FindingRow]:
+    for row in audit.unreadable:
+        yield FindingRow((row.path,), None, row.reason)
 
 
-def _leaks(audit: Document) -> Iterator[Row]:
-    for row in audit.get("leaks") or ():
-        splits = row.get("splits") or ()
-        parts = tuple(say(f"part.{p}") if p in SPLITS else str(p) for p in splits)
-        remark = say("audit.leak_remark", parts=parts, reason=_reason(str(row.get("reason", ""))))
-        yield Row((row["a"], row["b"]), None, remark, row.get("transform"))
+def _leaks(audit: Audit) -> Iterator[FindingRow]:
+    for row in audit.leaks:
+        parts = tuple(say(f"part.{name}") if name in SPLITS else name for name in row.splits)
+        remark = say("audit.leak_remark", parts=parts, reason=_reason(row.reason))
+        yield FindingRow((row.a, row.b), None, remark, row.transform)
 
 
-def _sets(field: str) -> Callable[[Document], Iterator[Row]]:
-    def rows(audit: Document) -> Iterator[Row]:
-        for paths in audit.get(field) or ():
-            yield Row(tuple(paths), float(len(paths)), say("audit.set_remark", n=len(paths)))
+def _sets(field: str) -> Callable[[Audit], Iterator[FindingRow]]:
+    def rows(audit: Audit) -> Iterator[FindingRow]:
+        for paths in getattr(audit, field):
+            yield FindingRow(paths, float(len(paths)), say("audit.set_remark", n=len(paths)))
 
     return rows
 
 
-def _near(audit: Document) -> Iterator[Row]:
+def _near(audit: Audit) -> Iterator[FindingRow]:
     """Least certain first, where a false alarm would be; among equals one of each group first."""
-    group = {path: n for n, paths in enumerate(audit.get("groups") or ()) for path in paths}
+    group = {path: n for n, paths in enumerate(audit.groups) for path in paths}
     earlier: Counter[tuple[float, int | None]] = Counter()
     ranked = []
-    for row in audit.get("near_duplicates") or ():
-        score = round(float(row["score"]), 2)
-        place = score, group.get(row["a"])
+    for row in audit.near_duplicates:
+        score = round(row.score, 2)
+        place = score, group.get(row.a)
         ranked.append((score, earlier[place], row))
         earlier[place] += 1
     for _, _, row in sorted(ranked, key=lambda rank: rank[:2]):
-        remark = say("audit.kind_remark", kinds=_kinds(str(row.get("kind", ""))))
-        yield Row((row["a"], row["b"]), float(row["score"]), remark, row.get("transform"))
+        remark = say("audit.kind_remark", kinds=_kinds(row.kind))
+        yield FindingRow((row.a, row.b), row.score, remark, row.transform)
 
 
 def _kinds(kind: str) -> tuple[Said | str, ...]:
@@ -73,21 +70,18 @@ def _reason(reason: str) -> Said | str:
     return say("reason.altered_copy", kinds=_kinds(kind)) if kind != reason else reason
 
 
-def _suspects(audit: Document) -> Iterator[Row]:
-    rows = audit.get("label_suspects") or ()
-    for row in sorted(rows, key=lambda suspect: -float(suspect.get("score") or 0)):
-        remark = say("audit.suspect_remark", label=row["label"], suggested=row["suggested"])
-        yield Row((row["path"],), float(row["score"]), remark)
+def _label_issues(audit: Audit) -> Iterator[FindingRow]:
+    for row in sorted(audit.label_issues, key=lambda issue: -issue.score):
+        remark = say("audit.label_remark", label=row.label, suggested=row.suggested)
+        yield FindingRow((row.path,), row.score, remark)
 
 
-def _quality(audit: Document) -> Iterator[Row]:
-    rows = audit.get("quality") or ()
-    for row in sorted(rows, key=lambda flag: flag["issue"] in MINOR):
-        issue = str(row["issue"])
+def _quality(audit: Audit) -> Iterator[FindingRow]:
+    for row in sorted(audit.quality, key=lambda flag: flag.issue in MINOR):
+        issue = row.issue
         known = issue.lower().replace(" ", "_").replace("-", "_")
         remark = say(f"issue.{known}") if known in ISSUES else issue.replace("_", " ")
-        score = row.get("score")
-        yield Row((row["path"],), None if score is None else float(score), remark)
+        yield FindingRow((row.path,), row.score, remark)
 
 
 KINDS = (
@@ -99,34 +93,33 @@ ISSUES = (
     "odd_aspect", "damaged", "text", "markers", "burned_in_text",
 )  # fmt: skip
 # Finding -> how bad it is, and its rows; in the order of the page.
-CHECKS: dict[str, tuple[str, Callable[[Document], Iterator[Row]]]] = {
+CHECKS: dict[str, tuple[str, Callable[[Audit], Iterator[FindingRow]]]] = {
     "leaks": ("bad", _leaks),
     "conflicting_labels": ("bad", _sets("conflicting_labels")),
     "unreadable": ("warn", _unreadable),
     "exact_duplicates": ("warn", _sets("exact_duplicates")),
     "near_duplicates": ("warn", _near),
-    "label_suspects": ("warn", _suspects),
+    "label_issues": ("warn", _label_issues),
     "quality": ("warn", _quality),
 }
 
 
-def size_remarks(audit: Document) -> Iterator[Said]:
+def size_remarks(audit: Audit) -> Iterator[Said]:
     """What `findings` says of too few or uneven images."""
-    for found in audit.get("findings") or ():
-        values = found.get("values") or {}
-        if found["check"] == "imbalance":
-            yield say("size.imbalance", ratio=f"{float(found['count']):.1f}")
-        elif found["check"] == "small_class":
-            yield say("size.small_class", name=values.get("label", ""), n=found["count"])
-        elif found["check"] == "small_test":
+    for found in audit.findings:
+        values = found.values
+        if found.check == "imbalance":
+            yield say("size.imbalance", ratio=f"{float(found.count):.1f}")
+        elif found.check == "small_class":
+            yield say("size.small_class", name=values.get("label", ""), n=found.count)
+        elif found.check == "small_test":
             low = percent(float(values.get("low", 0)), 0)
-            yield say("size.small_test", n=values.get("n", found["count"]), low=low)
+            yield say("size.small_test", n=values.get("n", found.count), low=low)
 
 
-def known_traps(audit: Document) -> Iterator[tuple[str, str, str]]:
+def known_traps(audit: Audit) -> Iterator[tuple[str, str, str]]:
     """(English, Chinese, where published) of the known traps of a known data set."""
-    for found in audit.get("findings") or ():
-        if found["check"] == "known_trap":
-            english = str(found["message"])
-            chinese = str((found.get("values") or {}).get("text_zh") or english)
-            yield english, chinese, str(found.get("advice", "")).removeprefix("Published: ")
+    for found in audit.findings:
+        if found.check == "known_trap":
+            chinese = str(found.values.get("text_zh") or found.message)
+            yield found.message, chinese, found.advice.removeprefix("Published: ")

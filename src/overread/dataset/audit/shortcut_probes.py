@@ -30,7 +30,7 @@ FEWEST_GROUPS = 10  # of a class, for a score worth the name
 
 
 @dataclass(frozen=True)
-class Row:
+class MeasuredImage:
     """What a probe may look at: one image's record and its measurements."""
 
     record: ImageRecord
@@ -42,7 +42,7 @@ class Probe:
     """`features` gives (n, d); `meaning` ends the sentence "the label can be told from ..."."""
 
     name: str
-    features: Callable[[Sequence[Row]], Matrix]
+    features: Callable[[Sequence[MeasuredImage]], Matrix]
     meaning: str
 
 
@@ -52,20 +52,20 @@ def _one_hot(values: Sequence[object]) -> Matrix:
     return np.array([[value == other for other in common] for value in values], dtype=np.float64)
 
 
-def _encoding(rows: Sequence[Row]) -> Matrix:
+def _encoding(rows: Sequence[MeasuredImage]) -> Matrix:
     facts = [row.measured.scalars for row in rows]
     kinds = _one_hot([(f.format, f.mode, f.subsampling, f.quantisation) for f in facts])
     return np.column_stack([kinds, [f.quantisation for f in facts]])
 
 
-def _size(rows: Sequence[Row]) -> Matrix:
+def _size(rows: Sequence[MeasuredImage]) -> Matrix:
     sizes = np.array([(r.record.width, r.record.height) for r in rows], dtype=np.float64)
     logs = np.log(np.maximum(sizes, 1))
     shape = np.column_stack([logs, logs[:, 0] - logs[:, 1]])
     return np.column_stack([shape, _one_hot([tuple(size) for size in sizes.tolist()])])
 
 
-def _border(rows: Sequence[Row]) -> Matrix:
+def _border(rows: Sequence[MeasuredImage]) -> Matrix:
     side = THUMB // BORDER
     frame = np.ones((side, side), dtype=bool)
     frame[1:-1, 1:-1] = False
@@ -74,11 +74,11 @@ def _border(rows: Sequence[Row]) -> Matrix:
     return np.column_stack([ring.mean(axis=2), ring.mean(axis=1)])  # brightness, mean colour
 
 
-def _source(rows: Sequence[Row]) -> Matrix:
+def _source(rows: Sequence[MeasuredImage]) -> Matrix:
     return _one_hot([(row.record.source, row.record.site) for row in rows])
 
 
-def _markers(rows: Sequence[Row]) -> Matrix:
+def _markers(rows: Sequence[MeasuredImage]) -> Matrix:
     facts = [row.measured.scalars for row in rows]
     text = np.array([min(f.text, 12) for f in facts], dtype=np.float64)
     return np.column_stack([text, text >= 4, np.sqrt([f.coloured for f in facts])])
@@ -93,7 +93,7 @@ PROBES = (
 )
 
 
-def run_probe(probe: Probe, rows: Sequence[Row], seed: int = 0) -> Auroc | None:
+def run_probe(probe: Probe, rows: Sequence[MeasuredImage], seed: int = 0) -> Auroc | None:
     """The cross-validated AUROC of one probe; None where it has nothing to go by.
 
     Exactly 0.5 when the features are the same for all images.

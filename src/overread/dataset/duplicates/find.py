@@ -17,12 +17,12 @@ from overread.cores import usable_cores
 from overread.dataset.duplicates.candidates import candidates
 from overread.dataset.duplicates.groups import accept, drop_weak_bridges
 from overread.dataset.duplicates.judge import (
-    Verdict,
+    Likeness,
     in_pixels,
     kind,
 )
 from overread.dataset.duplicates.pairs import compare
-from overread.dataset.duplicates.store import Load, Store
+from overread.dataset.duplicates.store import Load, Store, one_opencv_thread
 from overread.errors import ConfigError
 from overread.threads import blas_in_one_thread
 
@@ -71,9 +71,9 @@ def find_copies(
     if not available():
         raise ConfigError(
             "altered copies are found with OpenCV, which is not installed",
-            hint="Install it with: pip install 'overread[train]'.",
+            hint="Install it with: pip install 'overread[audit]'.",
         )
-    with _store(cache, keys, n) as store, _one_thread_each():
+    with _store(cache, keys, n) as store, one_opencv_thread(), blas_in_one_thread():
         threads = workers or usable_cores()
         store.fill(load, threads, show)
         same = _identical(store)
@@ -99,20 +99,6 @@ def _store(cache: Path | None, keys: Sequence[str] | None, n: int) -> Iterator[S
         yield Store(Path(folder), keys or [str(i) for i in range(n)])
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """OpenCV and linear algebra without threads of their own: the workers are the threads."""
-    import cv2
-
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with blas_in_one_thread():
-            yield
-    finally:
-        cv2.setNumThreads(before)
-
-
 def _identical(store: Store) -> list[tuple[int, int]]:
     """Each image with the next one that has the same key or the same pixels."""
     groups = defaultdict(list)
@@ -121,7 +107,7 @@ def _identical(store: Store) -> list[tuple[int, int]]:
     return [pair for members in groups.values() for pair in pairwise(members)]
 
 
-def _pair(store: Store, a: int, b: int, verdict: Verdict) -> CopyPair:
+def _pair(store: Store, a: int, b: int, verdict: Likeness) -> CopyPair:
     first, second = store[a], store[b]
     (p, q, r), (s, t, u) = np.round(in_pixels(first, second, verdict.transform), 5).tolist()
     name = kind(first, second, verdict)

@@ -17,7 +17,7 @@ from collections import Counter, defaultdict, deque
 import numpy as np
 
 from overread.dataset.duplicates.geometry import Affine, inverse, plausible, square
-from overread.dataset.duplicates.judge import LIKELY, SURE, Verdict, judge_at
+from overread.dataset.duplicates.judge import LIKELY, SURE, Likeness, judge_at
 from overread.dataset.duplicates.store import Store
 from overread.stats.disjoint_sets import DisjointSets
 
@@ -27,7 +27,7 @@ CORE = 3  # images, joined by sure pairs, that make a group others can belong to
 WITNESSES = 6  # pairs tried for each weak bridge
 
 
-Pairs = dict[tuple[int, int], Verdict]
+Pairs = dict[tuple[int, int], Likeness]
 Links = dict[int, dict[int, Affine]]
 
 

@@ -28,7 +28,7 @@ LIKELY = -4.0  # evidence from which it is accepted if nothing else looks as muc
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Likeness:
     """`evidence` in log odds; `transform` maps a's stored picture to b's."""
 
     evidence: float
@@ -42,7 +42,7 @@ class Verdict:
         return 1 / (1 + math.exp(-self.evidence))
 
 
-def judge(a: Record, b: Record, candidate: Candidate) -> Verdict | None:
+def judge(a: Record, b: Record, candidate: Candidate) -> Likeness | None:
     """What a glance at one candidate says; None when it is clearly no copy."""
     if candidate.turn is not None:
         return judge_at(a, b, whole(a, b, candidate.turn), 0, refine=False)
@@ -54,15 +54,15 @@ def judge(a: Record, b: Record, candidate: Candidate) -> Verdict | None:
 
 def judge_at(
     a: Record, b: Record, transform: Affine, matches: int, *, refine: bool = True
-) -> Verdict | None:
+) -> Likeness | None:
     """The verdict on a laid over b by `transform`, which `matches` local features support."""
     proof = prove(a, b, transform, refine=refine)
     if proof is None or proof.overlap < LEAST_OVERLAP:
         return None
-    return Verdict(weigh(proof, matches), proof.transform, proof, matches)
+    return Likeness(weigh(proof, matches), proof.transform, proof, matches)
 
 
-def may_gain(verdict: Verdict) -> bool:
+def may_gain(verdict: Likeness) -> bool:
     """Whether a closer look may turn a glance's verdict into another."""
     least = HOPELESS if verdict.matches else HOPELESS_WHOLE
     return least < verdict.proof.coarse < CLOSE
@@ -88,7 +88,7 @@ def _from_stored(row: Record) -> NDArray[np.float64]:
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
 
 
-def kind(a: Record, b: Record, verdict: Verdict) -> str:
+def kind(a: Record, b: Record, verdict: Likeness) -> str:
     """What was done, in one word, or two joined by "+".
 
     "same-pixels", "re-encoded", "resized" (nothing but the size), "flip", "rotation", "shear",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from overread.dataset.duplicates.judge import Verdict, weigh
+from overread.dataset.duplicates.judge import Likeness, weigh
 from overread.dataset.duplicates.proof import Proof
 from overread.files import atomic_path
 
@@ -50,16 +50,16 @@ class Memory:
     def __contains__(self, number: int) -> bool:
         return number in self._rows
 
-    def __getitem__(self, number: int) -> Verdict | None:
+    def __getitem__(self, number: int) -> Likeness | None:
         row = self._rows[number]
         if row["clear"]:
             return None
         transform = np.array(row["transform"])
         proof = Proof(transform, float(row["fine"]), float(row["coarse"]), float(row["overlap"]))
         matches = int(row["matches"])
-        return Verdict(weigh(proof, matches), transform, proof, matches)
+        return Likeness(weigh(proof, matches), transform, proof, matches)
 
-    def __setitem__(self, number: int, verdict: Verdict | None) -> None:
+    def __setitem__(self, number: int, verdict: Likeness | None) -> None:
         shard = np.zeros(1, ROW)
         shard["id"], shard["clear"] = number, verdict is None
         if verdict is not None:

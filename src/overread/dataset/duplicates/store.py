@@ -7,9 +7,13 @@ when read. A run that was stopped, or a folder that has grown, describes only wh
 from __future__ import annotations
 
 import mmap
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,14 +48,18 @@ class Store:
         record: Record = self._shards[shard][row]
         return record
 
+    def holds(self, key: str) -> bool:
+        """Whether there is a description of that key."""
+        return key.encode() in self._places
+
     def known(self) -> list[int]:
         """The images that have a description, in order."""
-        return [i for i, key in enumerate(self.keys) if key.encode() in self._places]
+        return [i for i, key in enumerate(self.keys) if self.holds(key)]
 
     def missing(self) -> list[int]:
         """The first index of every key that has no description yet."""
         first = {key: index for index, key in reversed(list(enumerate(self.keys)))}
-        return sorted(i for key, i in first.items() if key.encode() not in self._places)
+        return sorted(i for key, i in first.items() if not self.holds(key))
 
     def let_go(self) -> None:
         """Give back the memory that reading descriptions has filled; they are read anew."""
@@ -82,9 +90,10 @@ class Store:
             for row in pool.map(one, missing[start : start + SHARD]):
                 rows.append(row)
                 yield row
-            self._keep([row for row in rows if row is not None])
+            self.keep([row for row in rows if row is not None])
 
-    def _keep(self, rows: Sequence[Records]) -> None:
+    def keep(self, rows: Sequence[Records]) -> None:
+        """Write descriptions as one more shard."""
         if not rows:
             return
         shard = np.concatenate(rows)
@@ -104,3 +113,58 @@ class Store:
         for row, key in enumerate(shard["key"].tolist()):
             self._places.setdefault(key, (len(self._shards), row))
         self._shards.append(shard)
+
+
+class Describer:
+    """Describes images as they come by, for a Store to find later; from several threads, too.
+
+    Used as a context: what waits for its shard to fill is kept at the end, and when interrupted.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._store = Store(folder, ())
+        self._waiting: dict[str, Records] = {}
+        self._lock = threading.Lock()
+        self._end = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._end.enter_context(one_opencv_thread())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._end, self._lock:
+            self._keep()
+
+    def __contains__(self, key: str) -> bool:
+        with self._lock:
+            return key in self._waiting or self._store.holds(key)
+
+    def describe(self, key: str, pixels: NDArray[np.uint8]) -> None:
+        """Describe an RGB image (height, width, 3) under `key`."""
+        row = describe(pixels, key)
+        with self._lock:
+            self._waiting[key] = row
+            if len(self._waiting) >= SHARD:
+                self._keep()
+
+    def _keep(self) -> None:
+        self._store.keep(list(self._waiting.values()))
+        self._waiting = {}
+
+
+@contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """OpenCV without threads of its own: the workers are the threads."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

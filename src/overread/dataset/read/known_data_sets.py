@@ -1,6 +1,6 @@
 """Known data sets: how to recognise one, who is on its images, what is wrong with it.
 
-A passport is a YAML file in `passports/`; a new one is one file. Unknown keys are errors.
+Each is a YAML file in `known/`; a new one is one file. Unknown keys are errors.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Recognise(_Strict):
 class Patient(_Strict):
     """`pattern` finds the named group `patient` in the file name without suffix.
 
-    `within_split`: the numbers start anew in each part, so the part belongs to the name.
+    `within_split`: the numbers start anew in each split, so the split belongs to the name.
     """
 
     pattern: str
@@ -65,7 +65,7 @@ class Table(_Strict):
     label: str
     separator: str = ""
     patient: str = ""
-    parts: Mapping[str, str] = {}  # part -> text file that lists its images
+    splits: Mapping[str, str] = {}  # split -> text file that lists its images
 
 
 class Trap(_Strict):
@@ -76,7 +76,7 @@ class Trap(_Strict):
     source: str
 
 
-class Passport(_Strict):
+class KnownDataSet(_Strict):
     """What is known about a published data set."""
 
     name: str
@@ -98,14 +98,15 @@ def _pattern(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from error
+        raise ValueError(f"is not a valid regular expression: {error}") from error
     return text
 
 
-def read_passport(path: Path) -> Passport:
-    """One passport. Raises ConfigError naming the key that is wrong and the nearest right one."""
+def read_known_data_set(path: Path) -> KnownDataSet:
+    """One file of `known/`. Raises ConfigError naming the key that is wrong and the nearest right
+    one."""
     try:
-        return Passport.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return KnownDataSet.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         raise ConfigError(f"is not readable YAML ({error})", where=path) from error
     except ValidationError as error:
@@ -114,73 +115,73 @@ def read_passport(path: Path) -> Passport:
         key = ".".join(str(part) for part in first["loc"])
         hint = ""
         if first["type"] == "extra_forbidden":
-            hint = did_you_mean(str(first["loc"][-1]), Passport.model_fields)
+            hint = did_you_mean(str(first["loc"][-1]), KnownDataSet.model_fields)
         raise ConfigError(f"'{key}': {first['msg']}", where=path, hint=hint) from error
 
 
 @lru_cache(maxsize=1)
-def passports() -> tuple[Passport, ...]:
-    """Every passport that comes with the program, by file name."""
-    return tuple(read_passport(path) for path in sorted(FOLDER.glob("*.yaml")))
+def known_data_sets() -> tuple[KnownDataSet, ...]:
+    """Every known data set that comes with the program, by file name."""
+    return tuple(read_known_data_set(path) for path in sorted(FOLDER.glob("*.yaml")))
 
 
-def passport_named(name: str | None) -> Passport | None:
-    """The passport of that name, if there is one."""
-    return next((p for p in passports() if p.name == name), None)
+def known_data_set_named(name: str | None) -> KnownDataSet | None:
+    """The known data set of that name, if there is one."""
+    return next((p for p in known_data_sets() if p.name == name), None)
 
 
-def recognise_names(files: Sequence[str]) -> Passport | None:
-    """The passport that nearly all file names fit, before classes are known."""
+def recognise_names(files: Sequence[str]) -> KnownDataSet | None:
+    """The known data set whose pattern nearly all file names fit, before classes are known."""
     stems = [_bare(path) for path in files]
-    for passport in passports():
-        pattern = passport.recognise.names
+    for data_set in known_data_sets():
+        pattern = data_set.recognise.names
         if not pattern or not stems:
             continue
         fitting = sum(re.fullmatch(pattern, stem) is not None for stem in stems)
         if fitting >= RECOGNISED_SHARE * len(stems):
-            return passport
+            return data_set
     return None
 
 
-def recognise_archive(archive: Path) -> Passport | None:
-    """The passport whose archive pattern fits the file's name."""
-    for passport in passports():
-        pattern = passport.recognise.archive
+def recognise_archive(archive: Path) -> KnownDataSet | None:
+    """The known data set whose archive pattern fits the file's name."""
+    for data_set in known_data_sets():
+        pattern = data_set.recognise.archive
         if pattern and re.fullmatch(pattern, archive.stem, re.IGNORECASE):
-            return passport
+            return data_set
     return None
 
 
-def fits_classes(passport: Passport, entries: Sequence[Entry]) -> bool:
-    """Whether every class found is one that the passport knows."""
-    known = {*passport.recognise.classes, *passport.labels}
+def fits_classes(data_set: KnownDataSet, entries: Sequence[Entry]) -> bool:
+    """Whether every class found is one that the data set has."""
+    known = {*data_set.recognise.classes, *data_set.labels}
     found = {label for entry in entries for label in entry.label.split("|")}
-    return not passport.recognise.classes or found <= known
+    return not data_set.recognise.classes or found <= known
 
 
-def archive_names(passport: Passport | None, archive: Path) -> Mapping[int, str]:
+def archive_names(data_set: KnownDataSet | None, archive: Path) -> Mapping[int, str]:
     """Class names by number for a known archive; empty for others."""
-    if passport is None:
+    if data_set is None:
         return {}
     stem = archive.stem.lower()
-    return next((names for key, names in passport.archive_labels.items() if key in stem), {})
+    return next((names for key, names in data_set.archive_labels.items() if key in stem), {})
 
 
-def patient_of(passport: Passport, entry: Entry) -> str:
-    """The person on an image by the passport's rule; "" where the name does not tell."""
-    if passport.patient is None:
+def patient_of(data_set: KnownDataSet, entry: Entry) -> str:
+    """The person on an image by the data set's rule; "" where the name does not tell."""
+    if data_set.patient is None:
         return ""
-    match = re.search(passport.patient.pattern, _bare(entry.path))
+    match = re.search(data_set.patient.pattern, _bare(entry.path))
     if match is None:
         return ""
-    within = passport.patient.within_split and entry.split
+    within = data_set.patient.within_split and entry.split
     return f"{entry.split}:{match['patient']}" if within else match["patient"]
 
 
-def merged_labels(passport: Passport, entries: Sequence[Entry]) -> dict[str, str]:
+def merged_labels(data_set: KnownDataSet, entries: Sequence[Entry]) -> dict[str, str]:
     """Spellings to replace: only those whose other spelling occurs too."""
     found = {entry.label for entry in entries}
-    final = {label: passport.labels.get(label, label) for label in found}
+    final = {label: data_set.labels.get(label, label) for label in found}
     shared = {name for name in final.values() if list(final.values()).count(name) > 1}
     return {label: name for label, name in final.items() if name in shared and label != name}
 

@@ -1,4 +1,4 @@
-"""What folder names mean: parts (train, val, test), classes, `images/` and `masks/`, sources.
+"""What folder names mean: splits (train, val, test), classes, `images/` and `masks/`, sources.
 
 Pure functions over relative paths; no file is opened here.
 """
@@ -48,7 +48,7 @@ class Tree:
 
 
 def read_tree(files: Sequence[str], folders: Sequence[str], wrappers: Sequence[str] = ()) -> Tree:
-    """Entries of a tree of class folders, with or without part folders.
+    """Entries of a tree of class folders, with or without split folders.
 
     `files` are image paths, `folders` every folder seen, `wrappers` regular expressions of folder
     names above the class level that a known data set uses. Raises DataError when an image lies
@@ -66,7 +66,7 @@ def read_tree(files: Sequence[str], folders: Sequence[str], wrappers: Sequence[s
     barred = next((entry.label for entry in entries if "|" in entry.label), None)
     if barred:
         raise DataError(
-            f"the class folder '{barred}' holds '|', which parts several labels",
+            f"the class folder '{barred}' contains '|', which separates several labels",
             hint="Rename the folder, or give a CSV with path,label.",
         )
     return Tree(entries, (*notes, *_empty(levels, entries, folders)))
@@ -120,7 +120,7 @@ def _in_mask_folder(path: str, folders: set[str]) -> bool:
 
 
 class Levels:
-    """Which level of a tree is the part, which the class, and which say where images came from."""
+    """Which level of a tree is the split, which the class, and which say where images came from."""
 
     def __init__(self, images: Sequence[str], wrappers: Sequence[str] = ()) -> None:
         self._wrappers = [re.compile(pattern, re.IGNORECASE) for pattern in wrappers]
@@ -134,12 +134,12 @@ class Levels:
         self._refuse_ambiguity([self._unwrapped(parts)[self._shared :] for parts in unsplit])
 
     def entry(self, path: str, mask: str = "") -> Entry:
-        """The label, part and source that the folders of `path` give it ("" where none)."""
+        """The label, split and source that the folders of `path` give it ("" where none)."""
         split, label, source = self.meaning(_folders(path))
         return Entry(path=path, label=label, split=split, source="/".join(source), mask=mask)
 
     def meaning(self, parts: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]]:
-        """(part, class, source folders) of an image in the folder `parts`."""
+        """(split, class, source folders) of an image in the folder `parts`."""
         depth = self._split_depth(parts)
         if depth is None:
             wrapped = self._unwrapped(parts)
@@ -158,7 +158,7 @@ class Levels:
         return None
 
     def _is_split(self, parent: tuple[str, ...], name: str) -> bool:
-        """A folder "test" is a part when it holds classes, or when all beside it are parts."""
+        """A folder "test" is a split when it holds classes, or when all beside it are splits."""
         beside = self._children[parent]
         return (*parent, name) not in self._holding or all(n.lower() in SPLIT_NAMES for n in beside)
 
@@ -211,7 +211,7 @@ def _empty(levels: Levels, entries: Iterable[Entry], folders: Sequence[str]) -> 
     used |= {parent for folder in used for parent in folder.parents}
     bare = [f for f in folders if PurePosixPath(f) not in used and not _is_box(f)]
     leaves = [f for f in bare if not any(other.startswith(f"{f}/") for other in bare)]
-    return [f"the folder '{folder}' holds no image and is no class" for folder in leaves]
+    return [f"the folder '{folder}' contains no image and is not a class" for folder in leaves]
 
 
 def _is_box(folder: str) -> bool:
@@ -220,7 +220,7 @@ def _is_box(folder: str) -> bool:
 
 
 def remarks(entries: Sequence[Entry]) -> list[str]:
-    """Notes on names that are easily mistaken for one another, and on images in no part."""
+    """Notes on names that are easily mistaken for one another, and on images in no split."""
     notes = []
     spellings: dict[str, set[str]] = defaultdict(set)
     places: dict[str, int] = defaultdict(int)

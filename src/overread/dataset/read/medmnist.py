@@ -16,24 +16,24 @@ from overread.errors import DataError
 
 
 def read_archive(archive: Path, names: Mapping[int, str]) -> Tree:
-    """Entries with paths such as "train/17" and the archive's own parts.
+    """Entries with paths such as "train/17" and the archive's own splits.
 
-    `names` maps a class number to its name (a passport knows them); others keep their number. A
-    label row of several 0/1 values is read as several labels.
+    `names` maps a class number to its name (a known data set names them); others keep their
+    number. A label row of several 0/1 values is read as several labels.
     """
-    parts = [part for part in SPLITS if f"{part}_images.npy" in _members(archive)]
-    if not parts:
+    splits = [split for split in SPLITS if f"{split}_images.npy" in _members(archive)]
+    if not splits:
         raise DataError(
-            "holds no train_images, val_images or test_images",
+            "contains neither train_images, val_images nor test_images",
             where=archive,
             hint="Only MedMNIST archives are read; give other arrays as image files.",
         )
     entries = []
-    for part in parts:
-        images, labels = archive_arrays(archive, part)
+    for split in splits:
+        images, labels = archive_arrays(archive, split)
         texts = _labels(labels, names)
         entries += [
-            Entry(path=f"{part}/{i}", label=texts[i], split=part) for i in range(len(images))
+            Entry(path=f"{split}/{i}", label=texts[i], split=split) for i in range(len(images))
         ]
     return Tree(tuple(sorted(entries, key=lambda entry: entry.path)))
 

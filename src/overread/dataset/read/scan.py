@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from overread.dataset.read.known_data_sets import (
-    Passport,
+    KnownDataSet,
     archive_names,
     fits_classes,
     merged_labels,
@@ -49,31 +49,31 @@ def scan(data: Path, *, min_classes: int = 2, look: Look | None = None) -> Manif
     """The manifest of DATA: a tree of class folders, a CSV, or a MedMNIST `.npz` archive.
 
     Every image is read, hashed and decoded; those that cannot be are in `unreadable`. `split` holds
-    the parts DATA gives, `patient` what a table, a known data set's names or DICOM tell (a DICOM
+    the splits DATA gives, `patient` what a table, a known data set's names or DICOM tell (a DICOM
     PatientID only as a number that stands for it). `group` is still empty.
 
     Raises DataError when DATA cannot be used: nothing to read, images outside any class folder,
     fewer than `min_classes` classes, a faulty table.
     """
     data = Path(data).absolute()
-    tree, passport, listing = _entries(data)
+    tree, data_set, listing = _entries(data)
     entries, unnamed = without_placeholders(tree.entries)
     records, unreadable, noted = _open_all(data, entries, look or _decode)
     manifest = Manifest(
         root=data,
         records=tuple(sorted(records, key=lambda record: record.path)),
         unreadable=tuple(sorted((*listing.unreadable, *unreadable), key=lambda item: item.path)),
-        passport=passport.name if passport else None,
+        known_data_set=data_set.name if data_set else None,
         notes=(*tree.notes, *remarks(tree.entries), *listing.notes(), *unnamed, *noted),
     )
     _refuse_useless(manifest, min_classes)
     return manifest
 
 
-def _entries(data: Path) -> tuple[Tree, Passport | None, Listing]:
+def _entries(data: Path) -> tuple[Tree, KnownDataSet | None, Listing]:
     if is_archive(data):
-        passport = recognise_archive(data)
-        return read_archive(data, archive_names(passport, data)), passport, Listing()
+        data_set = recognise_archive(data)
+        return read_archive(data, archive_names(data_set, data)), data_set, Listing()
     if data.is_file():
         if data.suffix.lower() != ".csv":
             raise DataError(
@@ -82,27 +82,27 @@ def _entries(data: Path) -> tuple[Tree, Passport | None, Listing]:
                 hint="Give a folder of class folders, or a CSV with path,label.",
             )
         tree = read_table(data)
-        return *_with_passport(tree, recognise_names([e.path for e in tree.entries])), Listing()
+        return *_with_known(tree, recognise_names([e.path for e in tree.entries])), Listing()
     listing = list_images(data)
     if not listing.images:
         left = "; ".join(listing.notes()) or "it is empty"
         raise DataError(
-            f"holds no images ({left})",
+            f"contains no images ({left})",
             where=data,
-            hint="Give a folder that holds one folder for each class.",
+            hint="Give a folder with one folder for each class.",
         )
-    passport = recognise_names(listing.images)
+    data_set = recognise_names(listing.images)
     try:
-        tree = _known_table(data, listing, passport) or read_tree(
-            listing.images, listing.folders, passport.wrappers if passport else ()
+        tree = _known_table(data, listing, data_set) or read_tree(
+            listing.images, listing.folders, data_set.wrappers if data_set else ()
         )
     except DataError as error:
         error.where = error.where or str(data)
         raise
-    tree, passport = _with_passport(tree, passport)
-    if passport is None:
+    tree, data_set = _with_known(tree, data_set)
+    if data_set is None:
         tree = replace(tree, notes=(*tree.notes, *_unread_tables(data)))
-    return tree, passport, listing
+    return tree, data_set, listing
 
 
 def _unread_tables(data: Path) -> Iterator[str]:
@@ -120,34 +120,34 @@ def _unread_tables(data: Path) -> Iterator[str]:
             )
 
 
-def _known_table(data: Path, listing: Listing, passport: Passport | None) -> Tree | None:
+def _known_table(data: Path, listing: Listing, data_set: KnownDataSet | None) -> Tree | None:
     """Labels from the table a known data set comes with, when it lies in DATA."""
-    rule = passport.table if passport else None
+    rule = data_set.table if data_set else None
     table = next((data / n for n in rule.file if (data / n).is_file()), None) if rule else None
     if rule is None or table is None:
         return None
-    parts: dict[str, str] = {}
-    for part, name in rule.parts.items():
+    splits: dict[str, str] = {}
+    for split, name in rule.splits.items():
         if (data / name).is_file():
-            parts |= dict.fromkeys((data / name).read_text(encoding="utf-8").split(), part)
-    return table_in_folder(table, listing.images, rule, lambda name: parts.get(name, ""))
+            splits |= dict.fromkeys((data / name).read_text(encoding="utf-8").split(), split)
+    return table_in_folder(table, listing.images, rule, lambda name: splits.get(name, ""))
 
 
-def _with_passport(tree: Tree, passport: Passport | None) -> tuple[Tree, Passport | None]:
-    """Entries with the persons and spellings a passport knows; drops one that does not fit."""
-    if passport is None or not fits_classes(passport, tree.entries):
+def _with_known(tree: Tree, data_set: KnownDataSet | None) -> tuple[Tree, KnownDataSet | None]:
+    """Entries with the persons and spellings of a known data set; drops one that does not fit."""
+    if data_set is None or not fits_classes(data_set, tree.entries):
         return tree, None
-    merged = merged_labels(passport, tree.entries)
+    merged = merged_labels(data_set, tree.entries)
     entries = tuple(
         replace(
             entry,
             label=merged.get(entry.label, entry.label),
-            patient=entry.patient or patient_of(passport, entry),
+            patient=entry.patient or patient_of(data_set, entry),
         )
         for entry in tree.entries
     )
     notes = tuple(f"the class '{old}' was joined with '{new}'" for old, new in merged.items())
-    return Tree(entries, (*tree.notes, *notes)), passport
+    return Tree(entries, (*tree.notes, *notes)), data_set
 
 
 def _decode(sha256: str, data: bytes) -> Facts:
@@ -211,7 +211,7 @@ def _refuse_useless(manifest: Manifest, min_classes: int) -> None:
     if len(manifest.classes) < min_classes:
         named = ", ".join(f"'{name}'" for name in manifest.classes) or "none"
         raise DataError(
-            f"holds {len(manifest.records)} images of {len(manifest.classes)} class ({named})",
+            f"contains {len(manifest.records)} images of {len(manifest.classes)} class ({named})",
             where=where,
             hint=f"Give at least {min_classes} classes, each in a folder of its own.",
         )

@@ -38,7 +38,7 @@ def image_path(root: Path, path: str) -> Path:
 def image_bytes(root: Path, path: str) -> bytes:
     """The encoded bytes of one image.
 
-    For a `.npz` archive `path` is "<part>/<index>", such as "train/17", and the answer is that
+    For a `.npz` archive `path` is "<split>/<index>", such as "train/17", and the answer is that
     image as PNG, the same bytes on every machine. Raises DataError when it cannot be read.
     """
     root = Path(root)
@@ -54,35 +54,35 @@ def image_bytes(root: Path, path: str) -> bytes:
         ) from error
 
 
-def archive_arrays(root: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images (n, h, w) or (n, h, w, 3), uint8, and labels (n, k) of a part: train, val or test."""
+def archive_arrays(root: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (n, h, w) or (n, h, w, 3), uint8, and labels (n, k) of a split: train, val or test."""
     try:
         stamp = root.stat().st_mtime_ns
         with _LOADING:  # or every thread of a pool would unpack the same array
-            return _unpack(root, part, stamp)
+            return _unpack(root, split, stamp)
     except FileNotFoundError:
         raise DataError("does not exist", where=root, hint="Check the path.") from None
     except KeyError as error:
-        raise DataError(f"holds no array {error}", where=root) from error
+        raise DataError(f"does not contain the array {error}", where=root) from error
     except (OSError, ValueError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"is not a readable .npz archive ({error})", where=root) from error
 
 
 @lru_cache(maxsize=3)
-def _unpack(root: Path, part: str, stamp: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _unpack(root: Path, split: str, stamp: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     with np.load(root, allow_pickle=False) as archive:
-        images, labels = archive[f"{part}_images"], archive[f"{part}_labels"]
+        images, labels = archive[f"{split}_images"], archive[f"{split}_labels"]
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or len(images) != len(labels):
-        raise ValueError(f"{part}_images is {images.dtype} {images.shape}, labels {labels.shape}")
+        raise ValueError(f"{split}_images is {images.dtype} {images.shape}, labels {labels.shape}")
     return images, labels.reshape(len(labels), -1).astype(np.int64)
 
 
 def archive_image(root: Path, path: str) -> NDArray[np.uint8]:
     """One image of an archive, (h, w) or (h, w, 3) uint8."""
-    part, _, index = path.partition("/")
-    images, _ = archive_arrays(root, part)
+    split, _, index = path.partition("/")
+    images, _ = archive_arrays(root, split)
     if not index.isdigit() or int(index) >= len(images):
-        raise DataError(f"holds no image '{path}'", where=root)
+        raise DataError(f"does not contain the image '{path}'", where=root)
     image: NDArray[np.uint8] = images[int(index)]
     return image
 

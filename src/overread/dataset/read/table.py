@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from overread.dataset.read.known_data_sets import Table
@@ -15,6 +16,7 @@ REQUIRED = ("path", "label")
 OPTIONAL = ("patient", "split", "mask", "site", "source")
 # Worked out from the images: a column of this name is not taken over.
 COMPUTED = tuple(name for name in COLUMNS if name not in (*REQUIRED, *OPTIONAL))
+FOLD = "fold"  # of the folds that `overread split` makes
 NOT_A_VALUE = frozenset({"", "nan", "na", "n/a", "null", "<na>"})
 
 
@@ -22,7 +24,7 @@ def read_table(table: Path) -> Tree:
     """Entries of a CSV, in path order; paths are relative to the folder the CSV lies in.
 
     Raises DataError naming line and value for a missing column, an empty or NaN label, an unknown
-    part, a path that leaves the folder, a missing file, or a path listed twice.
+    split, a path that leaves the folder, a missing file, or a path listed twice.
     """
     columns, rows = read_csv(table)
     for name in REQUIRED:
@@ -31,6 +33,7 @@ def read_table(table: Path) -> Tree:
             raise DataError(f"has no column '{name}'", where=table, hint=hint)
     if not rows:
         raise DataError("has a header but no rows", where=table, hint="Add a row for each image.")
+    columns, rows, renamed = _fold_renamed(columns, rows)
     notes = [f"the column '{c}' was worked out anew" for c in COMPUTED if c in columns]
     if "group" in columns and "patient" not in columns:
         rows = [{**row, "patient": row["group"]} for row in rows]
@@ -41,7 +44,24 @@ def read_table(table: Path) -> Tree:
         entry = _entry(table, line, row)
         _once(entry.path, seen, line, table)
         entries.append(entry)
-    return Tree(tuple(sorted(entries, key=lambda entry: entry.path)), tuple(notes))
+    return Tree(tuple(sorted(entries, key=lambda entry: entry.path)), (*notes, *renamed))
+
+
+def _fold_renamed(
+    columns: list[str], rows: list[dict[str, str]]
+) -> tuple[list[str], list[dict[str, str]], list[str]]:
+    """The table with its own column `fold`, where it has one, under a name that is free.
+
+    In manifest.csv that column holds the folds that `overread split` makes.
+    """
+    if FOLD not in columns or not any(row[FOLD].strip() for row in rows):
+        return columns, rows, []
+    names = ("fold_given" if n == 1 else f"fold_given_{n}" for n in count(1))
+    free = next(name for name in names if name not in columns)
+    names_now = [free if name == FOLD else name for name in columns]
+    kept = [dict(zip(names_now, row.values(), strict=True)) for row in rows]
+    note = f"the column '{FOLD}' was kept as '{free}': folds made by a split are called '{FOLD}'"
+    return names_now, kept, [note]
 
 
 def _once(path: str, seen: dict[str, int], line: int, table: Path) -> None:
@@ -122,11 +142,11 @@ def _stays(folder: Path, given: str) -> bool:
 
 
 def table_in_folder(
-    table: Path, images: Iterable[str], rule: Table, part_of: Callable[[str], str]
+    table: Path, images: Iterable[str], rule: Table, split_of: Callable[[str], str]
 ) -> Tree:
     """Entries of a known data set whose labels lie in its own table beside the image folders.
 
-    `rule` says what its columns are called, `part_of` gives the part of an image's file name.
+    `rule` says what its columns are called, `split_of` gives the split of an image's file name.
     Images are found by name, with or without suffix.
     """
     columns, rows = read_csv(table)
@@ -135,6 +155,7 @@ def table_in_folder(
             raise DataError(
                 f"has no column '{name}'", where=table, hint=did_you_mean(name, columns)
             )
+    columns, rows, renamed = _fold_renamed(columns, rows)
     files = list(images)
     by_name = {PurePosixPath(path).stem: path for path in files}
     used = {rule.image, rule.label, rule.patient}
@@ -153,11 +174,11 @@ def table_in_folder(
                 path=path,
                 label=_label(text, f"{table}, line {line}"),
                 patient=_value(row, rule.patient) if rule.patient else "",
-                split=part_of(PurePosixPath(path).name),
+                split=split_of(PurePosixPath(path).name),
                 extra={k: v for k, v in row.items() if k not in used and k not in COLUMNS},
             )
         )
     unlisted = len(files) - len(entries)
     notes = [f"{missing} rows of {table.name} have no image here"] if missing else []
     notes += [f"{unlisted} images are not in {table.name}; left out"] if unlisted else []
-    return Tree(tuple(sorted(entries, key=lambda entry: entry.path)), tuple(notes))
+    return Tree(tuple(sorted(entries, key=lambda entry: entry.path)), (*notes, *renamed))

@@ -1,4 +1,4 @@
-"""K folds of whole groups, kept in the manifest's column `fold`."""
+"""K folds of whole groups, kept as `fold` of each record."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from overread.dataset.stratify import class_counts, divide
 from overread.documents.manifest import ImageRecord
 from overread.errors import ConfigError, DataError
 
-FOLD_COLUMN = "fold"
-
 
 def make_folds(records: Sequence[ImageRecord], folds: int, seed: int) -> tuple[ImageRecord, ...]:
-    """Records with `extra["fold"]` from "0" to K-1; groups whole, classes spread evenly."""
+    """Records with `fold` from "0" to K-1; groups whole, classes spread evenly."""
     groups = members(records)
     if len(groups) < folds:
         raise DataError(
@@ -25,23 +23,18 @@ def make_folds(records: Sequence[ImageRecord], folds: int, seed: int) -> tuple[I
         )
     chosen = divide(class_counts(list(groups.values())), np.full(folds, 1 / folds), seed)
     fold_of = dict(zip(groups, chosen.tolist(), strict=True))
-    return tuple(
-        replace(record, extra={**record.extra, FOLD_COLUMN: str(fold_of[record.group])})
-        for record in records
-    )
+    return tuple(replace(record, fold=str(fold_of[record.group])) for record in records)
 
 
 def fold_split(records: Sequence[ImageRecord], fold: int) -> tuple[ImageRecord, ...]:
-    """The parts for one fold: test = that fold, val = the next one (cyclic), train = the rest.
+    """The splits for one fold: test = that fold, val = the next one (cyclic), train = the rest.
 
     Raises ConfigError when the records have no folds or not this one.
     """
-    numbers = {record.extra.get(FOLD_COLUMN, "") for record in records}
+    numbers = {record.fold for record in records}
     if "" in numbers or str(fold) not in numbers:
         raise ConfigError(
             f"there is no fold {fold}", hint="Make folds with `overread split RUN --folds K`."
         )
-    parts = {str(fold): "test", str((fold + 1) % len(numbers)): "val"}
-    return tuple(
-        replace(record, split=parts.get(record.extra[FOLD_COLUMN], "train")) for record in records
-    )
+    held_out = {str(fold): "test", str((fold + 1) % len(numbers)): "val"}
+    return tuple(replace(r, split=held_out.get(r.fold, "train")) for r in records)

@@ -1,4 +1,4 @@
-"""The verifier's own way to see that two pictures are one: cheap, strict, for whole-image copies.
+"""The verifier's own way to tell that two pictures are the same: cheap, strict, whole images only.
 
 A 64-bit hash of the lowest frequencies (after Zauner 2010, pHash) proposes, the correlation of two
 thumbnails confirms. It sees re-encoding, resizing, brightness and contrast changes and mirror
@@ -24,7 +24,7 @@ BLOCK, BATCH = 256, 4096
 
 
 @dataclass(frozen=True)
-class Look:
+class PictureHash:
     """`hashes`: (4,) uint64 of the image as it is, mirrored, upside down, and both.
 
     `thumb`: (32, 32) float32, mean 0 and length 1; all 0 for a blank image.
@@ -34,7 +34,7 @@ class Look:
     thumb: NDArray[np.float32]
 
 
-def look_at(data: bytes) -> Look:
+def hash_picture(data: bytes) -> PictureHash:
     """Decode and describe an image. Raises ImageRefused when it cannot be read."""
     pixels = read_image(data, reduce_to=(2 * SIDE, 2 * SIDE)).pixels
     grey = Image.fromarray(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
@@ -42,7 +42,7 @@ def look_at(data: bytes) -> Look:
     values = values - values.mean()
     length = float(np.linalg.norm(values))
     thumb = values / length if length > SIDE else np.zeros_like(values)
-    return Look(_hashes(thumb), thumb)
+    return PictureHash(_hashes(thumb), thumb)
 
 
 def _hashes(thumb: NDArray[np.float32]) -> NDArray[np.uint64]:
@@ -58,7 +58,7 @@ def _bits(low: NDArray[np.floating]) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def twins_between(
+def alike_between(
     hashes: NDArray[np.uint64],
     thumbs: NDArray[np.float32],
     one: NDArray[np.int64],
@@ -66,7 +66,7 @@ def twins_between(
 ) -> Iterator[tuple[int, int]]:
     """Pairs (a in `one`, b in `other`) of indices whose pictures agree, possibly mirrored.
 
-    `hashes`: (n, 4) uint64, `thumbs`: (n, 32, 32) float32, as `look_at` makes them.
+    `hashes`: (n, 4) uint64, `thumbs`: (n, 32, 32) float32, as `hash_picture` makes them.
     """
     for start in range(0, len(one), BLOCK):
         block = one[start : start + BLOCK]

@@ -1,8 +1,9 @@
 """An independent check that no patient and no copy is on both sides of a split.
 
-Shares no code with the modules that split, group and search duplicates: it reads the files itself,
-walks the links between images breadth first, and looks for copies with its own method, a 64-bit
-hash of the low frequencies of the image and its mirror images, confirmed on a thumbnail.
+Shares no code with the modules that split, group and search duplicates: it takes a plain table (of
+a split that is being made, or read from a run's files), walks the links between images breadth
+first, and looks for copies with its own method, a 64-bit hash of the low frequencies of the image
+and its mirror images, confirmed on a thumbnail.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.dataset.read.source import image_bytes
-from overread.dataset.split.perceptual_hash import Look, look_at, twins_between
+from overread.dataset.split.perceptual_hash import (
+    PictureHash,
+    alike_between,
+    hash_picture,
+)
 from overread.errors import DataError, ImageRefused, LeakError
 from overread.progress import track
 from overread.threads import thread_map
@@ -28,12 +33,28 @@ from overread.threads import thread_map
 NAME, VERSION = __name__, "1"
 CHECKED = "patients, groups, equal bytes, the audit's copies, 64-bit perceptual hashes with mirrors"
 VERIFIED_BY = f"{NAME} {VERSION}: {CHECKED}"
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class StatedSplit:
+    """What is to be checked, as plain values.
+
+    `rows` have the columns path, sha256, patient, group and split of a manifest; `copies` are pairs
+    of paths that an audit found to be copies; `data` is DATA, `where` what errors name.
+    """
+
+    data: Path
+    rows: Sequence[Row]
+    copies: Sequence[tuple[str, str]]
+    where: Path
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """Two images that belong together but lie in different parts, and why they belong together."""
+    """Two images that belong together but lie in different splits, and why they belong together."""
 
     a: str
     b: str
@@ -42,58 +63,68 @@ class Crossing:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the verifier found: crossing pairs, how many linked sets cross, images looked at."""
+class SplitCheck:
+    """What the verifier found: crossing pairs, how many linked sets cross, images looked at, and
+    test images that are linked with a training image."""
 
     crossings: tuple[Crossing, ...]
     crossing_groups: int
     images: int
     looked_at: int
-    siblings_in_training: int
+    leaked_test_images: int
 
 
-def see(run: Path) -> dict[str, Look]:
-    """What the verifier sees of each image of RUN/manifest.csv that can be read, by path."""
-    data, rows = _data(run), _table(run)
+def read_split(run: Path) -> StatedSplit:
+    """The split that RUN/manifest.csv and RUN/audit.json state. LeakError: one cannot be read."""
+    run = Path(run)
+    audit = _document(run / "audit.json")
+    copies = [(pair["a"], pair["b"]) for pair in audit.get("near_duplicates", ())]
+    table = run / "manifest.csv"
+    return StatedSplit(Path(str(audit.get("data", ""))), _table(table), copies, table)
 
-    def look(row: dict[str, str]) -> Look | None:
+
+def hash_pictures(data: Path, paths: Sequence[str]) -> dict[str, PictureHash]:
+    """The perceptual hash of each image of DATA that can be read, by path."""
+
+    def one(path: str) -> PictureHash | None:
         try:
-            return look_at(image_bytes(data, row["path"]))
+            return hash_picture(image_bytes(data, path))
         except (DataError, ImageRefused):
             return None
 
-    looks = track(thread_map(look, rows), "Verifying the split", len(rows))
-    return {row["path"]: found for row, found in zip(rows, looks, strict=True) if found}
+    found = track(thread_map(one, paths), "Verifying the split", len(paths))
+    return {path: seen for path, seen in zip(paths, found, strict=True) if seen}
 
 
-def verify(run: Path, looks: Mapping[str, Look] | None = None) -> Verdict:
-    """Check RUN/manifest.csv against RUN/audit.json and against what `see` saw (default: again).
+def verify(stated: StatedSplit, hashes: Mapping[str, PictureHash]) -> SplitCheck:
+    """Check a split against what it states itself and what the pictures show (`hash_pictures`).
 
-    Raises LeakError when a file is missing or an image has no part.
+    Raises LeakError when an image is in no split.
     """
-    looks = see(run) if looks is None else looks
-    rows = _table(run)
-    _refuse_partless(run, rows)
-    links = [*_stated_links(rows, _document(run / "audit.json")), *_seen_links(rows, looks)]
-    parts = [row["split"] for row in rows]
+    rows = stated.rows
+    _refuse_unsplit(stated)
+    links = [*_stated_links(rows, stated.copies), *_seen_links(rows, hashes)]
+    splits = [row["split"] for row in rows]
     crossings = tuple(
-        Crossing(rows[a]["path"], rows[b]["path"], (parts[a], parts[b]), reason)
+        Crossing(rows[a]["path"], rows[b]["path"], (splits[a], splits[b]), reason)
         for a, b, reason in links
-        if parts[a] != parts[b]
+        if splits[a] != splits[b]
     )
     components = _components(len(rows), [(a, b) for a, b, _ in links])
-    crossing = [c for c in components if len({parts[i] for i in c}) > 1]
-    siblings = sum(
-        sum(parts[i] == "test" for i in c) for c in crossing if any(parts[i] == "train" for i in c)
+    crossing = [c for c in components if len({splits[i] for i in c}) > 1]
+    leaked = sum(
+        sum(splits[i] == "test" for i in c)
+        for c in crossing
+        if any(splits[i] == "train" for i in c)
     )
-    return Verdict(crossings, len(crossing), len(rows), len(looks), siblings)
+    return SplitCheck(crossings, len(crossing), len(rows), len(hashes), leaked)
 
 
 def check_certificate(run: Path) -> None:
     """Refuse a split that training must not use.
 
     Raises LeakError when RUN/certificate.json is missing, unsigned or older than the manifest,
-    when an image changed or is gone, or when a group crosses parts of a split not marked leaky.
+    when an image changed or is gone, or when a group crosses a split that is not marked leaky.
     """
     run = Path(run)
     certificate = _document(run / "certificate.json")
@@ -101,27 +132,26 @@ def check_certificate(run: Path) -> None:
     again = f"Run `overread split {run}` again."
     if not str(certificate.get("verified_by", "")).startswith(NAME):
         raise LeakError("is not signed by the verifier", where=run / "certificate.json", hint=again)
-    rows = _table(run)
+    stated = read_split(run)
     if certificate.get("manifest_sha256") != _sha256(manifest.read_bytes()):
         raise LeakError("was changed after its certificate was made", where=manifest, hint=again)
-    _refuse_changed_images(_data(run), rows, run)
-    verdict = verify(run, {})
-    if verdict.crossing_groups and not certificate.get("leaky"):
-        raise LeakError(describe(verdict.crossings), where=manifest, hint=again)
+    _refuse_changed_images(stated, run)
+    found = verify(stated, {})
+    if found.crossing_groups and not certificate.get("leaky"):
+        raise LeakError(describe(found.crossings), where=manifest, hint=again)
 
 
 def describe(crossings: Sequence[Crossing]) -> str:
     """One sentence naming the first pairs that cross."""
     shown = "; ".join(
-        f"{c.a} ({c.splits[0] or 'no part'}) and {c.b} ({c.splits[1] or 'no part'}): {c.reason}"
+        f"{c.a} ({c.splits[0] or 'no split'}) and {c.b} ({c.splits[1] or 'no split'}): {c.reason}"
         for c in crossings[:3]
     )
     more = f"; and {len(crossings) - 3} more" if len(crossings) > 3 else ""
-    return f"{len(crossings)} pairs that belong together lie in different parts: {shown}{more}"
+    return f"{len(crossings)} pairs that belong together lie in different splits: {shown}{more}"
 
 
-def _table(run: Path) -> list[dict[str, str]]:
-    path = run / "manifest.csv"
+def _table(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
@@ -132,18 +162,14 @@ def _table(run: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _refuse_partless(run: Path, rows: Sequence[dict[str, str]]) -> None:
-    for line, row in enumerate(rows, start=2):
-        if row.get("split") not in PARTS:
+def _refuse_unsplit(stated: StatedSplit) -> None:
+    for line, row in enumerate(stated.rows, start=2):
+        if row.get("split") not in SPLITS:
             raise LeakError(
-                f"the image '{row.get('path')}' is in no part",
-                where=f"{run / 'manifest.csv'}, line {line}",
-                hint=f"Run `overread split {run}`.",
+                f"the image '{row.get('path')}' is in no split",
+                where=f"{stated.where}, line {line}",
+                hint=f"Run `overread split {stated.where.parent}`.",
             )
-
-
-def _data(run: Path) -> Path:
-    return Path(str(_document(run / "audit.json").get("data", "")))
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -164,7 +190,7 @@ def _sha256(data: bytes) -> str:
 Link = tuple[int, int, str]
 
 
-def _stated_links(rows: Sequence[dict[str, str]], audit: dict[str, Any]) -> list[Link]:
+def _stated_links(rows: Sequence[Row], copies: Sequence[tuple[str, str]]) -> list[Link]:
     """Links the files state: one patient, one group, the same bytes, a copy found by the audit."""
     links: list[Link] = []
     for column, reason in (
@@ -179,15 +205,15 @@ def _stated_links(rows: Sequence[dict[str, str]], audit: dict[str, Any]) -> list
         for images in together.values():
             links += _spanning(images, rows, reason)
     places = {row["path"]: index for index, row in enumerate(rows)}
-    for pair in audit.get("near_duplicates", ()):
-        a, b = places.get(pair["a"]), places.get(pair["b"])
+    for first, second in copies:
+        a, b = places.get(first), places.get(second)
         if a is not None and b is not None:
             links.append((a, b, "a copy found by the audit"))
     return links
 
 
-def _spanning(images: list[int], rows: Sequence[dict[str, str]], reason: str) -> Iterable[Link]:
-    """Links of each image to the first, and between parts to the first image of each part."""
+def _spanning(images: list[int], rows: Sequence[Row], reason: str) -> Iterable[Link]:
+    """Links of each image to the first, and between splits to the first image of each split."""
     heads: dict[str, int] = {}
     for index in images:
         yield images[0], index, reason
@@ -219,28 +245,30 @@ def _components(size: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
     return components
 
 
-def _seen_links(rows: Sequence[dict[str, str]], looks: Mapping[str, Look]) -> list[Link]:
-    """Links between parts that the images themselves show."""
-    known = [index for index, row in enumerate(rows) if row["path"] in looks]
-    seen = [looks[rows[index]["path"]] for index in known]
-    hashes = np.array([look.hashes for look in seen], np.uint64).reshape(-1, 4)
-    thumbs = np.array([look.thumb for look in seen], np.float32)
-    parts = np.array([PARTS.index(rows[index]["split"]) for index in known])
-    pairs = _between_parts(hashes, thumbs, parts)
+def _seen_links(rows: Sequence[Row], hashes: Mapping[str, PictureHash]) -> list[Link]:
+    """Links between splits that the images themselves show."""
+    known = [index for index, row in enumerate(rows) if row["path"] in hashes]
+    seen = [hashes[rows[index]["path"]] for index in known]
+    bits = np.array([one.hashes for one in seen], np.uint64).reshape(-1, 4)
+    thumbs = np.array([one.thumb for one in seen], np.float32)
+    splits = np.array([SPLITS.index(rows[index]["split"]) for index in known])
+    pairs = _between_splits(bits, thumbs, splits)
     return [(known[a], known[b], "the pictures agree") for a, b in pairs]
 
 
-def _between_parts(
-    hashes: NDArray[np.uint64], thumbs: NDArray[np.float32], parts: NDArray[np.int64]
+def _between_splits(
+    hashes: NDArray[np.uint64], thumbs: NDArray[np.float32], splits: NDArray[np.int64]
 ) -> Iterable[tuple[int, int]]:
-    for low in range(len(PARTS)):
-        for high in range(low + 1, len(PARTS)):
-            one, other = np.flatnonzero(parts == low), np.flatnonzero(parts == high)
-            yield from twins_between(hashes, thumbs, one, other)
+    for low in range(len(SPLITS)):
+        for high in range(low + 1, len(SPLITS)):
+            one, other = np.flatnonzero(splits == low), np.flatnonzero(splits == high)
+            yield from alike_between(hashes, thumbs, one, other)
 
 
-def _refuse_changed_images(data: Path, rows: Sequence[dict[str, str]], run: Path) -> None:
-    def unchanged(row: dict[str, str]) -> bool:
+def _refuse_changed_images(stated: StatedSplit, run: Path) -> None:
+    data, rows = stated.data, stated.rows
+
+    def unchanged(row: Row) -> bool:
         try:
             return _sha256(image_bytes(data, row["path"])) == row["sha256"]
         except DataError:

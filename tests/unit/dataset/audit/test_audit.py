@@ -13,15 +13,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from overread.dataset import audit as audit_module
-from overread.dataset.audit.audit import audit
+from overread.dataset.audit import examine as audit_module
+from overread.dataset.audit import one_pass
 from overread.dataset.audit.checks import CHECKS, check_named, shortcut_verdict, verdict
 from overread.dataset.audit.copies import CopySearch
-from overread.dataset.audit.measure_store import MeasureStore
+from overread.dataset.audit.examine import audit
+from overread.dataset.audit.measure import Measured, measure
 from overread.dataset.duplicates import CopyPair
+from overread.documents.audit import Finding
 from overread.documents.manifest import read_manifest
 from overread.errors import DataError
 from overread.files import read_json
+from overread.images.decode import DecodedImage
 
 Tree = Callable[..., Path]
 # Of 20 clean sets, those also searched for altered copies, which takes most of an audit's time.
@@ -35,10 +38,10 @@ CONTRACT = {
     "groups",
     "conflicting_labels",
     "leaks",
-    "label_suspects",
+    "label_issues",
     "quality",
     "shortcuts",
-    "passport",
+    "known_data_set",
     "verdict",
 }
 
@@ -67,7 +70,7 @@ def found_checks(document: dict[str, Any]) -> set[str]:
 
 def test_the_document_and_the_files(tree: Tree, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    document = audit(tree(12), run, copies=False)
+    document = audit(tree(12), run, copies=False).to_dict()
     assert document.keys() >= CONTRACT
     assert document["images"] == 24
     assert document["classes"] == {"disc": 12, "ring": 12}
@@ -79,24 +82,30 @@ def test_the_document_and_the_files(tree: Tree, tmp_path: Path) -> None:
     assert (run / "audit.html").stat().st_size > 1000
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One entry for each image that is measured from here on."""
+    made: list[str] = []
+
+    def counting(image: DecodedImage, data: bytes) -> Measured:
+        made.append(image.facts.format)
+        return measure(image, data)
+
+    monkeypatch.setattr(one_pass, "measure", counting)
+    return made
+
+
 def test_a_second_audit_costs_only_new_images(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Any, draw: Any
 ) -> None:
-    stores: list[MeasureStore] = []
-
-    class Counting(MeasureStore):
-        def __init__(self, file: Path) -> None:
-            super().__init__(file)
-            stores.append(self)
-
-    monkeypatch.setattr("overread.dataset.audit.measure_store.MeasureStore", Counting)
+    measured = counted(monkeypatch)
     root = tree(6)
-    first = audit(root, tmp_path / "run", copies=False)
-    again = audit(root, tmp_path / "run", copies=False)
+    first = audit(root, tmp_path / "run", copies=False).to_dict()
+    assert len(measured) == 12
+    assert audit(root, tmp_path / "run", copies=False).to_dict() == first
+    assert len(measured) == 12
     save(root / "ring" / "new.png", draw(77, "ring"))
-    more = audit(root, tmp_path / "run", copies=False)
-    assert [store.measured for store in stores] == [12, 0, 1]
-    assert first == again
+    more = audit(root, tmp_path / "run", copies=False).to_dict()
+    assert len(measured) == 13
     assert more["images"] == 13
 
 
@@ -113,8 +122,8 @@ def test_an_interrupted_audit_keeps_what_is_measured(
         with pytest.raises(KeyboardInterrupt):
             audit(root, tmp_path / "run", copies=False)
     assert not (tmp_path / "run" / "audit.json").exists()
-    monkeypatch.setattr("overread.dataset.audit.measure_store.measure", interrupt)
-    assert audit(root, tmp_path / "run", copies=False)["images"] == 12
+    monkeypatch.setattr(one_pass, "measure", interrupt)
+    assert audit(root, tmp_path / "run", copies=False).images == 12
 
 
 def test_every_quality_check_flags_its_images_and_no_others(
@@ -140,7 +149,7 @@ def test_every_quality_check_flags_its_images_and_no_others(
     save(root / "ring" / "colour.png", marked)
     save(root / "ring" / "side.png", lettered(draw(8, "ring"), "R", 18))
     save(root / "ring" / "text.png", lettered(draw(9, "ring"), "LEFT BREAST", 11))
-    found = issues(audit(root, tmp_path / "run", copies=False))
+    found = issues(audit(root, tmp_path / "run", copies=False).to_dict())
     assert found == {name: {f"disc/{name}.png"} for name in faults} | {
         "markers": {"ring/colour.png", "ring/side.png"},
         "burned_in_text": {"ring/text.png"},
@@ -158,7 +167,7 @@ def test_duplicates_conflicts_and_groups(tree: Tree, tmp_path: Path) -> None:
     shutil.copy(root / "disc" / "disc000.png", root / "disc" / "same.png")
     shutil.copy(root / "disc" / "disc001.png", root / "ring" / "wrong.png")
     # Places among files of different bytes: disc000..009 are 0..9, ring000.. start at 10.
-    document = audit(root, tmp_path / "run", search=search_for((2, 3), (4, 10)))
+    document = audit(root, tmp_path / "run", search=search_for((2, 3), (4, 10))).to_dict()
     assert document["exact_duplicates"] == [
         ["disc/disc000.png", "disc/same.png"],
         ["disc/disc001.png", "ring/wrong.png"],
@@ -184,13 +193,13 @@ def test_leaks_between_given_parts_block(tmp_path: Path, save: Any, draw: Any) -
         part, label = ("train", "test")[i % 3 == 0], ("disc", "ring")[i % 2]
         save(root / part / label / f"{i:02d}.png", draw(i, label))
     shutil.copy(root / "train" / "ring" / "01.png", root / "test" / "ring" / "copy.png")
-    document = audit(root, tmp_path / "run", search=search_for((0, len(range(24)) - 1)))
+    document = audit(root, tmp_path / "run", search=search_for((0, len(range(24)) - 1))).to_dict()
     reasons = {leak["reason"]: {leak["a"], leak["b"]} for leak in document["leaks"]}
     assert reasons["same bytes"] == {"test/ring/copy.png", "train/ring/01.png"}
     assert "test/disc/00.png" in reasons["altered copy (resized)"]
     assert document["leaks"][0]["splits"] == ["test", "train"]
     assert document["verdict"] == "blocked"
-    assert document["given_parts"].keys() == {"train", "test"}
+    assert document["given_splits"].keys() == {"train", "test"}
 
 
 def test_one_patient_in_two_given_parts_is_a_leak(tree: Tree, tmp_path: Path) -> None:
@@ -200,13 +209,14 @@ def test_one_patient_in_two_given_parts_is_a_leak(tree: Tree, tmp_path: Path) ->
         lines.append(f"disc/disc{i:03d}.png,d,P{i % 4},{'train' if i < 4 else 'test'}")
         lines.append(f"ring/ring{i:03d}.png,r,Q{i},{'train' if i < 4 else 'test'}")
     (root / "labels.csv").write_text("\n".join(lines), "utf-8")
-    document = audit(root / "labels.csv", tmp_path / "run", copies=False)
+    document = audit(root / "labels.csv", tmp_path / "run", copies=False).to_dict()
     assert document["leaks"] == [
         {
             "a": "disc/disc000.png",
             "b": "disc/disc004.png",
             "splits": ["train", "test"],
             "reason": "same patient",
+            "transform": None,
         }
     ]
 
@@ -217,17 +227,17 @@ def test_swapped_labels_are_suspected(tmp_path: Path, save: Any, draw: Any) -> N
         true = ("disc", "ring")[i % 2]
         given = {"disc": "ring", "ring": "disc"}[true] if i in (10, 33, 78) else true
         save(root / given / f"{i:03d}.png", draw(i, true))
-    document = audit(root, tmp_path / "run", copies=False)
-    suspects = {item["path"]: item["suggested"] for item in document["label_suspects"]}
+    document = audit(root, tmp_path / "run", copies=False).to_dict()
+    suspects = {item["path"]: item["suggested"] for item in document["label_issues"]}
     assert suspects == {"ring/010.png": "disc", "disc/033.png": "ring", "ring/078.png": "disc"}
-    assert all(0.8 <= item["score"] <= 1 for item in document["label_suspects"])
+    assert all(0.8 <= item["score"] <= 1 for item in document["label_issues"])
 
 
 def test_imbalance_and_small_parts_are_told_with_their_numbers(tree: Tree, tmp_path: Path) -> None:
     root = tree(30)
     for path in sorted((root / "ring").iterdir())[4:]:
         path.unlink()
-    document = audit(root, tmp_path / "run", copies=False)
+    document = audit(root, tmp_path / "run", copies=False).to_dict()
     told = {finding["check"]: finding for finding in document["findings"]}
     assert told["imbalance"]["count"] == 7.5
     assert told["small_class"]["values"] == {"label": "ring"}
@@ -249,7 +259,7 @@ def test_a_source_that_tells_the_class(tmp_path: Path, save: Any, draw: Any) -> 
         for p in sorted(root.rglob("*.jpg"))
     ]
     (root / "labels.csv").write_text("\n".join(lines), "utf-8")
-    document = audit(root / "labels.csv", tmp_path / "run", copies=False)
+    document = audit(root / "labels.csv", tmp_path / "run", copies=False).to_dict()
     verdicts = {row["probe"]: row["verdict"] for row in document["shortcuts"]}
     assert verdicts["source_site"] == "shortcut"
     assert verdicts["file_format"] == "shortcut"
@@ -259,7 +269,7 @@ def test_a_source_that_tells_the_class(tmp_path: Path, save: Any, draw: Any) -> 
 def test_unreadable_images_are_listed_and_the_rest_goes_on(tree: Tree, tmp_path: Path) -> None:
     root = tree(6)
     (root / "disc" / "broken.png").write_bytes(b"no image")
-    document = audit(root, tmp_path / "run", copies=False)
+    document = audit(root, tmp_path / "run", copies=False).to_dict()
     assert [item["path"] for item in document["unreadable"]] == ["disc/broken.png"]
     assert "unreadable" in found_checks(document)
     assert read_manifest(tmp_path / "run").unreadable[0].path == "disc/broken.png"
@@ -270,8 +280,8 @@ def test_a_known_data_set_brings_its_traps(tmp_path: Path, save: Any, draw: Any)
     for k, label in enumerate(("COVID", "Normal", "Viral Pneumonia")):
         for i in range(12):
             save(root / label / "images" / f"{label}-{i + 1}.png", draw(100 * k + i))
-    document = audit(root, tmp_path / "run", copies=False)
-    assert document["passport"] == "covid_radiography"
+    document = audit(root, tmp_path / "run", copies=False).to_dict()
+    assert document["known_data_set"] == "covid_radiography"
     row = next(row for row in document["shortcuts"] if row["probe"] == "published_source")
     assert row["verdict"] == "shortcut"
     assert row["one_vs_rest"]["COVID"] == 1.0
@@ -289,7 +299,7 @@ def test_without_a_duplicate_search_it_says_so(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_module, "installed_search", lambda: None)
-    document = audit(tree(4), tmp_path / "run")
+    document = audit(tree(4), tmp_path / "run").to_dict()
     assert any("OpenCV is not installed" in note for note in document["notes"])
     assert document["duplicate_search"] is False
 
@@ -305,7 +315,7 @@ def test_with_the_real_search_altered_copies_are_found(tmp_path: Path, save: Any
         save(root / label / f"{i}.png", pixels)
         if i < 2:
             save(root / label / f"{i}_again.jpg", pixels, quality=70)
-    document = audit(root, tmp_path / "run")
+    document = audit(root, tmp_path / "run").to_dict()
     pairs = {frozenset((pair["a"], pair["b"])) for pair in document["near_duplicates"]}
     assert pairs == {
         frozenset(("disc/0.png", "disc/0_again.jpg")),
@@ -320,7 +330,7 @@ def test_few_false_alarms_on_clean_sets(tmp_path: Path, tree: Tree) -> None:
     alarms: Counter[str] = Counter()
     for seed in range(20):
         root = tree(60, f"data{seed}", seed=10_000 * seed)
-        document = audit(root, tmp_path / f"run{seed}", copies=seed < SEARCHED)
+        document = audit(root, tmp_path / f"run{seed}", copies=seed < SEARCHED).to_dict()
         alarms.update(found_checks(document) - {"small_test"})  # true: 24 images tell little
         alarms.update(r["probe"] for r in document["shortcuts"] if r["verdict"] != "clean")
         shutil.rmtree(root)
@@ -350,8 +360,13 @@ def test_a_shortcut_needs_a_clear_interval(auroc: float, low: float, expected: s
     assert shortcut_verdict(auroc, low) == expected
 
 
+def of_severity(severity: Any) -> Finding:
+    return Finding(check="x", severity=severity, count=1, message="", advice="")
+
+
 def test_the_verdict_is_the_gravest() -> None:
+    note, warn, block = map(of_severity, ("note", "warn", "block"))
     assert verdict([]) == "clean"
-    assert verdict([{"severity": "note"}]) == "clean"
-    assert verdict([{"severity": "note"}, {"severity": "warn"}]) == "warnings"
-    assert verdict([{"severity": "warn"}, {"severity": "block"}]) == "blocked"
+    assert verdict([note]) == "clean"
+    assert verdict([note, warn]) == "warnings"
+    assert verdict([warn, block]) == "blocked"

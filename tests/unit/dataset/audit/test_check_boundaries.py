@@ -21,6 +21,7 @@ from overread.dataset.audit.checks import (
 from overread.dataset.audit.enough import REFERENCE, Z95, indistinct_from
 from overread.dataset.audit.findings import find
 from overread.dataset.audit.measure import Scalars
+from overread.documents.audit import Audit, Finding
 from overread.documents.manifest import ImageRecord
 
 GOOD = Scalars(
@@ -56,8 +57,8 @@ def flags(odd: Scalars, others: int = 20) -> set[str]:
     facts = [GOOD] * others + [odd]
     paths = [f"{i}.png" for i in range(others)] + ["odd.png"]
     found = quality_flags(paths, facts)
-    assert {flag["path"] for flag in found} <= {"odd.png"}
-    return {flag["issue"] for flag in found}
+    assert {flag.path for flag in found} <= {"odd.png"}
+    return {flag.issue for flag in found}
 
 
 # issue, the measures at the threshold (not reported), and just beyond it (reported)
@@ -106,21 +107,21 @@ def test_sharpness_is_judged_by_the_images_that_are_not_blank() -> None:
     blank = replace(GOOD, spread=0.0, sharpness=1e9)
     facts = [blank] * 30 + [replace(GOOD, sharpness=1.0)] * 5 + [replace(GOOD, sharpness=0.039)]
     found = quality_flags([str(i) for i in range(36)], facts)
-    assert {f["path"] for f in found if f["issue"] == "blurred"} == {"35"}
-    assert sum(f["issue"] == "blank" for f in found) == 30
+    assert {f.path for f in found if f.issue == "blurred"} == {"35"}
+    assert sum(f.issue == "blank" for f in found) == 30
 
 
 def test_all_images_alike_are_never_out_of_the_ordinary() -> None:
     for changes in ({"sharpness": 0.001}, {"width": 28, "height": 28}, {"sharpness": 0.0}):
         facts = [replace(GOOD, **changes)] * 10
-        assert quality_flags([str(i) for i in range(10)], facts) == []
+        assert quality_flags([str(i) for i in range(10)], facts) == ()
 
 
 @pytest.mark.parametrize(("side", "named"), [(16, False), (15, True)])
 def test_sixteen_pixels_are_the_least_even_where_all_are_small(side: int, named: bool) -> None:
     facts = [replace(GOOD, width=28, height=28)] * 10 + [replace(GOOD, width=28, height=side)]
     found = quality_flags([str(i) for i in range(11)], facts)
-    assert any(flag["issue"] == "tiny" for flag in found) == named
+    assert any(flag.issue == "tiny" for flag in found) == named
 
 
 @SOME
@@ -129,13 +130,13 @@ def test_the_scale_of_sharpness_does_not_matter(values: list[float], scale: floa
     def blurred(factor: float) -> list[str]:
         facts = [replace(GOOD, sharpness=factor * round(v, 3)) for v in values]
         found = quality_flags([str(i) for i in range(len(facts))], facts)
-        return [flag["path"] for flag in found if flag["issue"] == "blurred"]
+        return [flag.path for flag in found if flag.issue == "blurred"]
 
     assert blurred(1.0) == blurred(2.0 ** round(math.log2(scale)))
 
 
 def test_no_images_no_flags() -> None:
-    assert quality_flags([], []) == []
+    assert quality_flags([], []) == ()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,13 @@ def test_the_verdict_is_that_of_the_gravest_finding(severities: list[str]) -> No
     for severity, word in (("warn", "warnings"), ("block", "blocked")):
         if severity in severities:
             expected = word
-    assert verdict([{"severity": s} for s in severities]) == expected
+    findings = [
+        Finding.model_validate(
+            {"check": "x", "severity": s, "count": 1, "message": "", "advice": ""}
+        )
+        for s in severities
+    ]
+    assert verdict(findings) == expected
 
 
 @SOME
@@ -179,10 +186,19 @@ def test_the_indistinct_accuracy_is_where_the_test_just_fails(n: int) -> None:
 # Findings
 
 
-def document(**changes: Any) -> dict[str, Any]:
-    names = ("unreadable", "exact_duplicates", "near_duplicates", "conflicting_labels", "leaks")
-    empty: dict[str, Any] = {n: [] for n in (*names, "label_suspects", "quality", "shortcuts")}
-    return {**empty, "classes": {"a": 100, "b": 100}, "passport": None, **changes}
+def document(**changes: Any) -> Audit:
+    fields = {"images": 200, "classes": {"a": 100, "b": 100}, "verdict": "clean", **changes}
+    return Audit.parse(fields, where="audit.json")
+
+
+ITEMS: dict[str, Any] = {
+    "unreadable": {"path": "a", "reason": "b"},
+    "exact_duplicates": ["a", "b"],
+    "near_duplicates": {"a": "a", "b": "b", "score": 0.9, "kind": "crop"},
+    "conflicting_labels": ["a", "b"],
+    "leaks": {"a": "a", "b": "b", "splits": ["train", "test"], "reason": "same bytes"},
+    "label_issues": {"path": "a", "label": "x", "suggested": "y", "score": 0.9},
+}
 
 
 def rows(a: int = 100, b: int = 100, **fields: Any) -> list[ImageRecord]:
@@ -193,8 +209,8 @@ def rows(a: int = 100, b: int = 100, **fields: Any) -> list[ImageRecord]:
     ]
 
 
-def checks(audit: dict[str, Any], records: list[ImageRecord]) -> list[str]:
-    return [finding["check"] for finding in find(audit, records)]
+def checks(audit: Audit, records: list[ImageRecord]) -> list[str]:
+    return [finding.check for finding in find(audit, records)]
 
 
 @pytest.mark.parametrize(("small", "told"), [(100, False), (99, True)])
@@ -210,10 +226,10 @@ def test_twenty_groups_are_enough_for_a_class(groups: int, told: bool) -> None:
         replace(record, path=f"b{i}", label="b", group=f"h{i % groups}")
         for i, record in enumerate(rows(60, 0))
     ]
-    found = [f for f in find(audit, records) if f["check"] == "small_class"]
+    found = [f for f in find(audit, records) if f.check == "small_class"]
     assert bool(found) == told
     if told:
-        assert found[0]["count"] == 19 and found[0]["values"]["label"] == "b"
+        assert found[0].count == 19 and found[0].values["label"] == "b"
 
 
 def test_the_size_of_a_given_test_part_is_counted_in_groups() -> None:
@@ -223,33 +239,29 @@ def test_the_size_of_a_given_test_part_is_counted_in_groups() -> None:
         replace(r, path=f"t{i}", split="test", group=f"t{i % 30}") for i, r in enumerate(rows())
     ]
     given_part = [replace(r, split="train") for r in records] + test
-    (finding,) = [f for f in find(document(), given_part) if f["check"] == "small_test"]
-    assert finding["values"]["n"] == 30
-    assert finding["values"]["low"] == indistinct_from(30)
+    (finding,) = [f for f in find(document(), given_part) if f.check == "small_test"]
+    assert finding.values["n"] == 30
+    assert finding.values["low"] == indistinct_from(30)
     assert "small_test" not in checks(document(), records)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["unreadable", "exact_duplicates", "near_duplicates", "conflicting_labels", "leaks",
-     "label_suspects"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", ITEMS)
 def test_each_list_is_a_finding_with_its_number_and_nothing_else(name: str) -> None:
-    found = find(document(**{name: [{}] * 3}), rows(300, 300))
-    assert [(f["check"], f["count"]) for f in found] == [(name, 3)]
-    assert found[0]["severity"] == check_named(name).severity
-    assert find(document(), rows(300, 300)) == []
+    found = find(document(**{name: [ITEMS[name]] * 3}), rows(300, 300))
+    assert [(f.check, f.count) for f in found] == [(name, 3)]
+    assert found[0].severity == check_named(name).severity
+    assert find(document(), rows(300, 300)) == ()
 
 
 def test_findings_come_gravest_first() -> None:
     audit = document(
-        leaks=[{}],
-        unreadable=[{}],
+        leaks=[ITEMS["leaks"]],
+        unreadable=[ITEMS["unreadable"]],
         quality=[{"path": "1", "issue": "markers", "score": 1.0}],
-        passport="busi",
+        known_data_set="busi",
     )
     rank = ["block", "warn", "note"]
-    places = [rank.index(finding["severity"]) for finding in find(audit, rows())]
+    places = [rank.index(finding.severity) for finding in find(audit, rows())]
     assert places == sorted(places) and set(places) == {0, 1, 2}
 
 

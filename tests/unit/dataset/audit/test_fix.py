@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from overread.dataset.audit.audit import audit
+from overread.dataset.audit.examine import audit
 from overread.dataset.audit.fix import write_fixed
 from overread.dataset.split.split import split
 from overread.dataset.split.verifier import check_certificate

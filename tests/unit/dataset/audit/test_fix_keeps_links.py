@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from overread.dataset.audit.audit import audit
 from overread.dataset.audit.copies import CopySearch
+from overread.dataset.audit.examine import audit
 from overread.dataset.audit.fix import write_fixed
 from overread.dataset.duplicates import CopyPair
 from overread.dataset.split.split import split
@@ -83,7 +83,7 @@ def test_without_altered_copies_the_leak_is_gone_with_the_file(
     parted: Path, tmp_path: Path
 ) -> None:
     (parted / "train/disc/crop.png").unlink()
-    before = audit(parted, tmp_path / "run", search=planted([], parted))
+    before = audit(parted, tmp_path / "run", search=planted([], parted)).to_dict()
     assert before["verdict"] == "blocked"
     write_fixed(tmp_path / "run", tmp_path / "fixed")
     document = read_json(tmp_path / "fixed" / "audit.json")
@@ -186,7 +186,7 @@ def test_an_image_of_two_patients_goes_on_tying_them(
         shutil.copy(tmp_path / "data" / "a.png", tmp_path / "data" / f"{name}.png")
     rows += [("a.png", "disc", "P1"), ("b.png", "disc", "P2"), ("c.png", "disc", "")]
     write_csv(tmp_path / "data" / "t.csv", ("path", "label", "patient"), rows)
-    before = audit(tmp_path / "data" / "t.csv", tmp_path / "run", copies=False)
+    before = audit(tmp_path / "data" / "t.csv", tmp_path / "run", copies=False).to_dict()
     fixed = write_fixed(tmp_path / "run", tmp_path / "fixed")
     assert fixed.removed == (), "whose picture it is, a person must decide"
     marked = {r.path for r in fixed.manifest.records if r.extra["conflict"] == "yes"}

@@ -15,12 +15,12 @@ from overread.dataset.audit.measure import (
     hog,
     jpeg_encoding,
     measure,
-    sharpness,
 )
 from overread.dataset.audit.measure_store import MeasureStore, measure_store
 from overread.dataset.read.source import png_bytes
 from overread.errors import DataError, ImageRefused
-from overread.files import sha256_bytes
+from overread.images.decode import read_image
+from overread.images.quality import sharpness
 
 
 def jpeg(pixels: Any, **options: Any) -> bytes:
@@ -31,7 +31,7 @@ def jpeg(pixels: Any, **options: Any) -> bytes:
 
 def test_what_is_noted_of_an_image(draw: Any) -> None:
     data = jpeg(draw(1, size=(300, 500)), quality=80)
-    found = measure(data)
+    found = measure(read_image(data), data)
     facts = found.scalars
     assert (facts.width, facts.height, facts.format, facts.bytes) == (500, 300, "JPEG", len(data))
     assert found.thumb.shape == (32, 32, 3)
@@ -102,38 +102,45 @@ def same(a: Measured, b: Measured) -> bool:
     return arrays and a.scalars == b.scalars
 
 
-def test_the_store_measures_once_also_over_runs(tmp_path: Path, draw: Any) -> None:
-    data = png_bytes(draw(1))
-    key = sha256_bytes(data)
+def measured(pixels: Any) -> Measured:
+    data = png_bytes(pixels)
+    return measure(read_image(data), data)
+
+
+def test_the_store_keeps_measurements_also_over_runs(tmp_path: Path, draw: Any) -> None:
+    first = measured(draw(1))
     with measure_store(tmp_path / "cache" / "m.sqlite") as store:
-        first = store(key, data)
-        assert same(first, store(key, data))
-        assert store.measured == 1
+        assert store.known("key") is None
+        store.keep("key", first)
+        again = store.known("key")
+        assert again is not None and same(first, again)
     with measure_store(tmp_path / "cache" / "m.sqlite") as store:
-        assert same(first, store(key, b"not needed"))
-        assert store.measured == 0
+        again = store.known("key")
+        assert again is not None and same(first, again)
+        assert store.known("other") is None
 
 
 def test_the_store_remembers_a_refusal(tmp_path: Path) -> None:
-    for expected in (1, 0):
-        with measure_store(tmp_path / "m.sqlite") as store:
-            with pytest.raises(ImageRefused):
-                store("key", b"no image")
-            assert store.measured == expected
+    with measure_store(tmp_path / "m.sqlite") as store:
+        store.keep_refusal("key", ImageRefused("is text"))
+    with measure_store(tmp_path / "m.sqlite") as store, pytest.raises(ImageRefused, match="text"):
+        store.known("key")
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, draw: Any) -> None:
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file where the folder should be", "utf-8")
     store = MeasureStore(tmp_path / "run" / "m.sqlite")
     with pytest.raises(DataError, match="cannot be written"):
-        store("key", png_bytes(draw(1)))
+        store.known("key")
     store.close()
 
 
 def test_a_damaged_cache_is_started_anew(tmp_path: Path, draw: Any) -> None:
     (tmp_path / "m.sqlite").write_bytes(b"damaged " * 500)
     store = MeasureStore(tmp_path / "m.sqlite")
-    store("key", png_bytes(draw(1)))
+    assert store.known("key") is None
+    store.keep("key", measured(draw(1)))
+    assert store.known("key") is not None
     store.close()
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from overread.dataset.audit import page
-from overread.dataset.audit.audit import NOT_SEARCHED
+from overread.dataset.audit.examine import NOT_SEARCHED
 from overread.dataset.audit.page import (
     MOST_PICTURES,
     MOST_ROWS,
@@ -26,6 +26,7 @@ from overread.dataset.audit.page import (
     write_audit_page,
 )
 from overread.dataset.read.scan import scan
+from overread.documents.audit import Audit
 from overread.documents.manifest import ImageRecord, Manifest, write_manifest
 from overread.errors import DataError
 from overread.files import read_json, write_json
@@ -38,7 +39,7 @@ def record(path: str, label: str = "benign", split: str = "train") -> ImageRecor
     return ImageRecord(path, "0" * 64, 64, 64, "RGB", label, split=split)
 
 
-def audit(**changes: Any) -> dict[str, Any]:
+def fields(**changes: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
         "images": 4,
         "classes": {"benign": 3, "malignant": 1},
@@ -48,20 +49,24 @@ def audit(**changes: Any) -> dict[str, Any]:
         "groups": [],
         "conflicting_labels": [],
         "leaks": [],
-        "label_suspects": [],
+        "label_issues": [],
         "quality": [],
         "shortcuts": [],
-        "passport": None,
+        "known_data_set": None,
         "verdict": "clean",
     }
     return {**made, **changes}
+
+
+def audit(**changes: Any) -> Audit:
+    return Audit.parse(fields(**changes), where="audit.json")
 
 
 def manifest(number: int = 4, root: Path = Path("/data/BUSI")) -> Manifest:
     return Manifest(root, tuple(record(f"benign/{i:03d}.png") for i in range(number)))
 
 
-def rendered(document: dict[str, Any], known: Manifest | None = None) -> str:
+def rendered(document: Audit, known: Manifest | None = None) -> str:
     return render_audit_page(document, known or manifest(), lambda path: path.encode())
 
 
@@ -80,9 +85,9 @@ def test_a_clean_audit_says_so_and_what_was_looked_for() -> None:
 
 
 def test_a_check_that_was_not_made_is_not_called_clear() -> None:
-    document = audit()
-    del document["label_suspects"]
-    page = rendered(document)
+    made = fields()
+    del made["label_issues"]
+    page = rendered(Audit.parse(made, where="audit.json"))
     assert "Labels that look wrong" in page[page.index("Not looked for in this run") :]
     assert "Labels that look wrong" not in page[page.index('id="clear"') : page.index("Not looked")]
 
@@ -101,7 +106,7 @@ FINDINGS = {
     "near_duplicates": [
         {"a": "benign/000.png", "b": "benign/001.png", "score": 0.9, "kind": "cropped"}
     ],
-    "label_suspects": [
+    "label_issues": [
         {"path": "benign/000.png", "label": "benign", "suggested": "malignant", "score": 0.97}
     ],
     "quality": [{"path": "benign/000.png", "issue": "blurred", "score": 0.8}],
@@ -113,7 +118,7 @@ def test_each_finding_shows_its_images_meaning_and_advice(key: str) -> None:
     page = rendered(audit(**{key: FINDINGS[key]}, verdict="warnings"))
     section = page[page.index(f'<h2 id="{key}"') : page.index('id="clear"')]
     expected = ["benign/000.png"]
-    expected += ["benign/001.png"] if key not in ("label_suspects", "quality") else []
+    expected += ["benign/001.png"] if key not in ("label_issues", "quality") else []
     assert pictures(section) == expected
     for words in ("What it means", "What to do", "这意味着什么", "该怎么做", "Full list"):
         assert words in section
@@ -241,28 +246,32 @@ def test_an_image_is_read_once_however_often_it_is_shown() -> None:
 
 
 def test_shortcut_probes_have_interval_and_n() -> None:
-    probe = {"probe": "jpeg_quality", "auroc": 0.83, "ci95": [0.79, 0.87], "verdict": "fail"}
+    probe = {"probe": "jpeg_quality", "auroc": 0.83, "ci95": [0.79, 0.87], "verdict": "shortcut"}
     page = rendered(audit(shortcuts=[probe]))
     assert "the JPEG compression" in page and "0.790–0.870" in page and "n=4" in page
     del probe["ci95"]
-    with pytest.raises(DataError, match="interval"):
+    with pytest.raises(DataError, match=r"has no shortcuts\[0\]\.ci95"):
         rendered(audit(shortcuts=[probe]))
 
 
 def test_sizes_and_known_traps_are_told_in_both_languages() -> None:
     found = [
-        {"check": "imbalance", "severity": "warn", "count": 7.3, "message": "", "values": {}},
-        {"check": "small_class", "count": 4, "message": "", "values": {"label": "rare"}},
-        {"check": "small_test", "count": 45, "message": "", "values": {"n": 45, "low": 0.7514}},
+        {"check": "imbalance", "severity": "warn", "count": 7.3, "message": "", "advice": "",
+         "values": {}},
+        {"check": "small_class", "severity": "warn", "count": 4, "message": "", "advice": "",
+         "values": {"label": "rare"}},
+        {"check": "small_test", "severity": "warn", "count": 45, "message": "", "advice": "",
+         "values": {"n": 45, "low": 0.7514}},
         {
             "check": "known_trap",
+            "severity": "note",
             "count": 1,
             "message": "No patient numbers.",
             "advice": "Published: someone",
             "values": {"text_zh": "没有患者标识。"},
         },
-    ]
-    page = rendered(audit(findings=found, passport="busi", verdict="warnings"))
+    ]  # fmt: skip
+    page = rendered(audit(findings=found, known_data_set="busi", verdict="warnings"))
     assert (
         "45 independent images cannot tell 75% from 90%" in page and "无法区分 75% 与 90%" in page
     )
@@ -283,7 +292,7 @@ def test_names_are_never_markup() -> None:
         classes={"<i>l</i>": 1},
         quality=[{"path": evil, "issue": "<u>odd</u>", "score": 0.1}],
         unreadable=[{"path": evil, "reason": "<script>alert(1)</script>"}],
-        passport="<b>p</b>",
+        known_data_set="<b>p</b>",
         notes=["<b>note</b>"],
     )
     page = render_audit_page(document, known, lambda path: None)
@@ -311,7 +320,7 @@ def run(tmp_path: Path) -> Path:
     write_manifest(out, Manifest(data, records))
     pair = {"a": "benign/a.png", "b": "benign/b.png", "score": 1.0, "kind": "rotated"}
     quality = [{"path": "benign/bad.png", "issue": "damaged", "score": 1.0}]
-    document = audit(near_duplicates=[{**pair, "transform": TURNED}], quality=quality)
+    document = fields(near_duplicates=[{**pair, "transform": TURNED}], quality=quality)
     write_json(out / "audit.json", {**document, "data": str(data)})
     return out
 
@@ -328,14 +337,22 @@ def test_the_page_is_written_with_real_thumbnails(run: Path) -> None:
 def test_it_is_drawn_again_without_the_images_and_after_a_split(run: Path) -> None:
     document = read_json(run / "audit.json")
     given = {"train": ["benign/a.png", "benign/b.png", "benign/bad.png"]}
-    write_json(run / "audit.json", {**document, "given_parts": given})
+    write_json(run / "audit.json", {**document, "given_splits": given})
     page = write_audit_page(run).read_text(encoding="utf-8")
     shutil.rmtree(run.parent / "data")
     table = (run / "manifest.csv").read_text(encoding="utf-8")
     (run / "manifest.csv").write_text(table.replace("train", "test"), encoding="utf-8")
     assert redraw_audit_page(run, page) == page
-    write_json(run / "audit.json", {**document, "given_parts": given, "images": 7654})
+    write_json(run / "audit.json", {**document, "given_splits": given, "images": 7654})
     assert redraw_audit_page(run, page) != page
+
+
+def test_a_page_without_the_search_for_copies_says_so_at_the_top() -> None:
+    page = rendered(audit(duplicate_search=False))
+    assert page.index("Only the weaker search ran") < page.index('id="counts"')
+    assert "pip install 'overread[audit]'" in page.replace("&#39;", "'")
+    assert "Near-duplicates" in page[page.index("Not looked for in this run") :]
+    assert "Only the weaker search ran" not in rendered(audit())
 
 
 def test_thumbnails_are_small_and_a_missing_file_is_none(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from overread.dataset.audit.linear import (
 from overread.dataset.audit.measure import measure
 from overread.dataset.audit.shortcut_probes import (
     PROBES,
-    Row,
+    MeasuredImage,
     guess_from_source,
     run_probe,
     source_counts,
 )
 from overread.dataset.read.source import png_bytes
 from overread.documents.manifest import ImageRecord
+from overread.images.decode import read_image
 from overread.stats.ranking import auroc
 
 # The data set's card: images per source and class (COVID-19 Radiography Database).
@@ -35,21 +36,22 @@ PUBLISHED = {
 }
 
 
-def clean_rows(draw: Any, n: int = 50, seed: int = 0) -> list[Row]:
+def clean_rows(draw: Any, n: int = 50, seed: int = 0) -> list[MeasuredImage]:
     made = []
     for i in range(2 * n):
         label = ("disc", "ring")[i % 2]
         record = ImageRecord(f"{label}/{i}.png", str(i), 96, 96, "RGB", label, group=f"g{i}")
-        made.append(Row(record, measure(png_bytes(draw(1000 * seed + i, label)))))
+        data = png_bytes(draw(1000 * seed + i, label))
+        made.append(MeasuredImage(record, measure(read_image(data), data)))
     return made
 
 
-def with_facts(row: Row, **facts: Any) -> Row:
+def with_facts(row: MeasuredImage, **facts: Any) -> MeasuredImage:
     measured = replace(row.measured, scalars=replace(row.measured.scalars, **facts))
     return replace(row, measured=measured)
 
 
-def planted(name: str, rows: list[Row]) -> list[Row]:
+def planted(name: str, rows: list[MeasuredImage]) -> list[MeasuredImage]:
     """The same images with one shortcut to the label "ring"."""
     found = []
     for row in rows:
@@ -163,9 +165,9 @@ def test_the_source_alone_gives_65_percent_and_covid_entirely() -> None:
     assert guess.one_vs_rest["Normal"] < 0.9
 
 
-def test_the_passport_holds_the_published_counts() -> None:
-    from overread.dataset.read.known_data_sets import passport_named
+def test_the_known_data_set_holds_the_published_counts() -> None:
+    from overread.dataset.read.known_data_sets import known_data_set_named
 
-    passport = passport_named("covid_radiography")
-    assert passport is not None
-    assert sorted(map(str, passport.sources.values())) == sorted(map(str, PUBLISHED.values()))
+    data_set = known_data_set_named("covid_radiography")
+    assert data_set is not None
+    assert sorted(map(str, data_set.sources.values())) == sorted(map(str, PUBLISHED.values()))

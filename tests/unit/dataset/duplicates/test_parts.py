@@ -14,7 +14,7 @@ from overread.dataset.duplicates.candidates import CELLS, MIN_CELLS, PER_IMAGE, 
 from overread.dataset.duplicates.describe import FEATURES, RECORD, describe, mirror_bits, seen
 from overread.dataset.duplicates.geometry import Fit, fit, inverse, plausible, square, whole
 from overread.dataset.duplicates.groups import accept, drop_weak_bridges
-from overread.dataset.duplicates.judge import LIKELY, SURE, Verdict, weigh
+from overread.dataset.duplicates.judge import LIKELY, SURE, Likeness, weigh
 from overread.dataset.duplicates.neighbours import hamming, hamming_table, near_pairs, words
 from overread.dataset.duplicates.proof import Proof, prove
 from overread.stats.disjoint_sets import DisjointSets
@@ -22,8 +22,8 @@ from overread.stats.disjoint_sets import DisjointSets
 EYE = np.eye(2, 3)
 
 
-def verdict(evidence: float) -> Verdict:
-    return Verdict(evidence, EYE, Proof(EYE, 0.5, 0.8, 1.0), 0)
+def verdict(evidence: float) -> Likeness:
+    return Likeness(evidence, EYE, Proof(EYE, 0.5, 0.8, 1.0), 0)
 
 
 def test_mirrored_picture_has_the_bits_with_halves_swapped(kit: SimpleNamespace) -> None:

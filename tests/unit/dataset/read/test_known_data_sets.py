@@ -8,11 +8,11 @@ from overread.dataset.read.known_data_sets import (
     FOLDER,
     archive_names,
     fits_classes,
+    known_data_set_named,
+    known_data_sets,
     merged_labels,
-    passport_named,
-    passports,
     patient_of,
-    read_passport,
+    read_known_data_set,
     recognise_archive,
     recognise_names,
 )
@@ -30,13 +30,13 @@ KNOWN = {
 
 
 def test_all_seven_are_there_and_say_what_they_must() -> None:
-    names = {passport.name for passport in passports()}
+    names = {data_set.name for data_set in known_data_sets()}
     assert names == {*KNOWN, "medmnist"}
-    for passport in passports():
-        assert passport.traps
-        assert passport.licence
-        assert passport.citation
-        assert all(trap.source and trap.text_zh for trap in passport.traps)
+    for data_set in known_data_sets():
+        assert data_set.traps
+        assert data_set.licence
+        assert data_set.citation
+        assert all(trap.source and trap.text_zh for trap in data_set.traps)
 
 
 @pytest.mark.parametrize(("name", "files"), KNOWN.items())
@@ -49,11 +49,11 @@ def test_recognised_by_file_names(name: str, files: list[str]) -> None:
 def test_not_recognised_when_many_names_differ() -> None:
     assert recognise_names(["a/benign (1).png", "a/photo1.png"]) is None
     assert recognise_names([]) is None
-    assert passport_named("no such set") is None
+    assert known_data_set_named("no such set") is None
 
 
 def test_other_classes_are_not_the_known_set() -> None:
-    busi = passport_named("busi")
+    busi = known_data_set_named("busi")
     assert busi is not None
     assert fits_classes(busi, [Entry("x", "benign")])
     assert not fits_classes(busi, [Entry("x", "benign"), Entry("y", "cat")])
@@ -74,13 +74,13 @@ def test_other_classes_are_not_the_known_set() -> None:
     ],
 )
 def test_the_person_on_an_image(name: str, entry: Entry, patient: str) -> None:
-    passport = passport_named(name)
-    assert passport is not None
-    assert patient_of(passport, entry) == patient
+    data_set = known_data_set_named(name)
+    assert data_set is not None
+    assert patient_of(data_set, entry) == patient
 
 
 def test_spellings_are_joined_only_when_both_occur() -> None:
-    msld = passport_named("msld")
+    msld = known_data_set_named("msld")
     assert msld is not None
     pox, old = Entry("1", "Monkeypox"), Entry("2", "Monkey Pox")
     assert merged_labels(msld, [old, Entry("3", "Others")]) == {}
@@ -100,17 +100,17 @@ def test_archives() -> None:
     ("old", "new", "told"),
     [
         ("licence:", "license:", "Did you mean 'licence'"),
-        ("names: '", "names: '(", "no regular expression"),
+        ("names: '", "names: '(", "not a valid regular expression"),
         ("(?P<patient>", "(?P<person>", "no group"),
         ("name: msld", "name: [", "not readable YAML"),
         ("traps:", "trap:", "Did you mean 'traps'"),
     ],
 )
-def test_a_faulty_passport_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_a_faulty_known_data_set_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:
     text = (FOLDER / "msld.yaml").read_text("utf-8")
     path = tmp_path / "mine.yaml"
     path.write_text(text.replace(old, new, 1), "utf-8")
     with pytest.raises(ConfigError) as caught:
-        read_passport(path)
+        read_known_data_set(path)
     assert told in str(caught.value)
     assert "mine.yaml" in str(caught.value)

@@ -11,9 +11,9 @@ import pytest
 
 from overread.dataset.groups import group_records
 from overread.dataset.read.known_data_sets import (
+    known_data_set_named,
+    known_data_sets,
     merged_labels,
-    passport_named,
-    passports,
     patient_of,
     recognise_archive,
     recognise_names,
@@ -66,7 +66,7 @@ def test_busi_as_downloaded(plant: Any) -> None:
         "Dataset_BUSI_with_GT/normal/normal (133)_mask.png",
     )
     found = scan(root)
-    assert found.passport == "busi"
+    assert found.known_data_set == "busi"
     assert found.class_counts() == {"benign": 2, "malignant": 1, "normal": 1}
     masks = {r.path.rpartition("/")[2]: r.mask.count("|") + bool(r.mask) for r in found.records}
     assert masks == {
@@ -98,7 +98,7 @@ def test_msld_whole_joins_its_spellings_and_keeps_altered_copies_with_their_phot
     plant: Any,
 ) -> None:
     found = scan(plant(*MSLD))
-    assert found.passport == "msld"
+    assert found.known_data_set == "msld"
     assert facts(found) == MSLD
     together = {frozenset(p for p, f in MSLD.items() if f[2] == who) for who in ("M01", "NM01")}
     assert groups(found) == together
@@ -110,7 +110,7 @@ def test_msld_whole_joins_its_spellings_and_keeps_altered_copies_with_their_phot
 def test_msld_in_parts_is_known_as_well(plant: Any, part: str) -> None:
     some = {path: fact for path, fact in MSLD.items() if path.startswith(part)}
     found = scan(plant(*some))
-    assert found.passport == "msld"
+    assert found.known_data_set == "msld"
     assert {r.patient for r in found.records} == {fact[2] for fact in some.values()}
     assert len(found.classes) == 2
 
@@ -138,7 +138,7 @@ def test_kermany_numbers_persons_anew_in_each_part(plant: Any) -> None:
     (root / "__MACOSX").mkdir()
     (root / "chest_xray" / ".DS_Store").write_bytes(b"x")
     found = scan(root)
-    assert found.passport == "kermany_chest_xray"
+    assert found.known_data_set == "kermany_chest_xray"
     assert facts(found) == KERMANY
     sizes = sorted(len(paths) for paths in groups(found))
     assert sizes == [2, 3], "person1 of training and of the test part are two people"
@@ -154,7 +154,7 @@ def test_covid_radiography_with_its_masks(plant: Any) -> None:
     base = "COVID-19_Radiography_Dataset"
     paths = [f"{base}/{c}/{box}/{n}.png" for c, n in names.items() for box in ("images", "masks")]
     found = scan(plant(*paths))
-    assert found.passport == "covid_radiography"
+    assert found.known_data_set == "covid_radiography"
     assert set(found.classes) == set(names)
     assert len(found.records) == 4
     for record in found.records:
@@ -175,7 +175,7 @@ def test_ham10000_ties_images_of_one_lesion(plant: Any) -> None:
         for i, n in enumerate(lesions)
     ]
     found = scan(ham(root, *rows))
-    assert found.passport == "ham10000"
+    assert found.known_data_set == "ham10000"
     assert [r.patient for r in found.records] == [f"HAM_000{n}" for n in lesions]
     (tied,) = groups(found)
     assert {path[-5] for path in tied} == {"0", "2", "4"}
@@ -212,7 +212,7 @@ def test_nih_patients_and_given_parts(plant: Any) -> None:
     (root / "train_val_list.txt").write_text("\n".join(names[:3]) + "\n", "utf-8")
     (root / "test_list.txt").write_text(names[3], "utf-8")
     found = scan(root)
-    assert found.passport == "nih_chestxray14"
+    assert found.known_data_set == "nih_chestxray14"
     assert [(r.label, r.split, r.patient) for r in found.records] == [
         ("A|B", "train", "00000001"),
         ("B", "train", "00000001"),
@@ -249,7 +249,7 @@ def test_a_medmnist_archive_has_its_classes_by_name(tmp_path: Path, name: str) -
         arrays[f"{part}_labels"] = (np.arange(n) % len(classes))[:, None].astype(np.uint8)
     np.savez(tmp_path / f"{name}.npz", **arrays)
     found = scan(tmp_path / f"{name}.npz")
-    assert found.passport == "medmnist"
+    assert found.known_data_set == "medmnist"
     for record in found.records:
         part, _, index = record.path.partition("/")
         assert record.label == classes[int(index) % len(classes)]
@@ -272,8 +272,8 @@ def test_chestmnist_has_several_labels_or_none(tmp_path: Path) -> None:
     assert len(found["train/3"]) == 14
 
 
-@pytest.mark.parametrize("passport", passports(), ids=lambda p: p.name)
-def test_each_passport_knows_its_names_alone(passport: Any) -> None:
+@pytest.mark.parametrize("data_set", known_data_sets(), ids=lambda p: p.name)
+def test_each_known_data_set_knows_its_names_alone(data_set: Any) -> None:
     """No name of one set is taken for another's, and what a set merges exists in it."""
     samples = {
         "busi": "benign (1)",
@@ -283,18 +283,18 @@ def test_each_passport_knows_its_names_alone(passport: Any) -> None:
         "msld": "NM01_01_13",
         "nih_chestxray14": "00000013_005",
     }
-    if passport.name in samples:
-        found = recognise_names([f"x/{samples[passport.name]}.png"])
-        assert found is not None and found.name == passport.name
-        others = [name for key, name in samples.items() if key != passport.name]
-        assert all(recognise_names([f"x/{name}.png"]) != passport for name in others)
-    assert set(passport.labels.values()) <= set(passport.recognise.classes)
-    for counts in passport.sources.values():
-        assert set(counts) <= set(passport.recognise.classes)
-    for names in passport.archive_labels.values():
+    if data_set.name in samples:
+        found = recognise_names([f"x/{samples[data_set.name]}.png"])
+        assert found is not None and found.name == data_set.name
+        others = [name for key, name in samples.items() if key != data_set.name]
+        assert all(recognise_names([f"x/{name}.png"]) != data_set for name in others)
+    assert set(data_set.labels.values()) <= set(data_set.recognise.classes)
+    for counts in data_set.sources.values():
+        assert set(counts) <= set(data_set.recognise.classes)
+    for names in data_set.archive_labels.values():
         assert list(names) == list(range(len(names)))
-    if passport.name != "medmnist":
-        assert recognise_archive(Path(f"{passport.name}.npz")) is None
+    if data_set.name != "medmnist":
+        assert recognise_archive(Path(f"{data_set.name}.npz")) is None
 
 
 @pytest.mark.parametrize(("odd", "known"), [(0, True), (10, True), (11, False), (50, False)])
@@ -314,7 +314,7 @@ def test_nine_names_in_ten_must_fit(odd: int, known: bool) -> None:
     ],
 )
 def test_a_spelling_is_joined_only_with_another(labels: str, merged: set[str]) -> None:
-    msld = passport_named("msld")
+    msld = known_data_set_named("msld")
     assert msld is not None
     found = merged_labels(msld, [Entry(str(i), name) for i, name in enumerate(labels.split(","))])
     assert set(found) == set(merged)
@@ -323,10 +323,10 @@ def test_a_spelling_is_joined_only_with_another(labels: str, merged: set[str]) -
 
 def test_names_that_do_not_fit_a_rule_have_no_patient() -> None:
     for name in ("msld", "kermany_chest_xray", "nih_chestxray14"):
-        passport = passport_named(name)
-        assert passport is not None
+        data_set = known_data_set_named(name)
+        assert data_set is not None
         for path in ("a/photo.png", "a/xM01_01.png", "a/12345678.png", "a/-.png"):
-            assert patient_of(passport, Entry(path, "a", "train")) == ""
+            assert patient_of(data_set, Entry(path, "a", "train")) == ""
 
 
 def test_dicom_files_named_by_their_uid_are_images(tmp_path: Path, save: Save) -> None:
@@ -367,7 +367,7 @@ def test_a_table_that_names_patients_is_believed_over_the_file_names(
         rows.append(f"person1_virus_{i}.jpeg,{('NORMAL', 'PNEUMONIA')[i % 2]},{'AABB'[i]}")
     (tmp_path / "t.csv").write_text("\n".join(rows), "utf-8")
     found = scan(tmp_path / "t.csv")
-    assert found.passport == "kermany_chest_xray"
+    assert found.known_data_set == "kermany_chest_xray"
     assert [r.patient for r in found.records] == list("AABB")
 
 

@@ -143,8 +143,8 @@ def test_mask_is_just_a_word_where_no_image_has_one() -> None:
 def test_a_folder_without_images_is_named() -> None:
     tree = read_tree(["a/1.png", "b/2.png"], ["a", "b", "c", "d", "d/e"])
     assert tree.notes == (
-        "the folder 'c' holds no image and is no class",
-        "the folder 'd/e' holds no image and is no class",
+        "the folder 'c' contains no image and is not a class",
+        "the folder 'd/e' contains no image and is not a class",
     )
 
 

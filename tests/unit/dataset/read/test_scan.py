@@ -149,7 +149,7 @@ def test_an_empty_class_is_noted(tree: Tree) -> None:
     (root / "cross").mkdir()
     found = scan(root)
     assert found.classes == ("disc", "ring")
-    assert found.notes == ("the folder 'cross' holds no image and is no class",)
+    assert found.notes == ("the folder 'cross' contains no image and is not a class",)
 
 
 def test_a_bar_in_a_folder_name_is_refused(tree: Tree) -> None:
@@ -193,7 +193,7 @@ def test_a_medmnist_archive(tmp_path: Path) -> None:
     archive = tmp_path / "pneumoniamnist.npz"
     np.savez_compressed(archive, **arrays)
     found = scan(archive)
-    assert found.passport == "medmnist"
+    assert found.known_data_set == "medmnist"
     assert found.class_counts() == {"normal": 10, "pneumonia": 10}
     by_path = {record.path: record for record in found.records}
     assert by_path["train/11"].split == "train"
@@ -203,7 +203,7 @@ def test_a_medmnist_archive(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"no archive", "not a readable .npz"), (None, "holds no train_images")],
+    [(b"no archive", "not a readable .npz"), (None, "contains neither train_images")],
 )
 def test_a_broken_archive(tmp_path: Path, content: bytes | None, told: str) -> None:
     archive = tmp_path / "some.npz"
@@ -295,7 +295,7 @@ def test_nih_chestxray14_by_its_own_table(tmp_path: Path, save: Callable[..., Pa
     (root / "train_val_list.txt").write_text("\n".join(names[:2]), "utf-8")
     (root / "test_list.txt").write_text(names[2], "utf-8")
     found = scan(root)
-    assert found.passport == "nih_chestxray14"
+    assert found.known_data_set == "nih_chestxray14"
     assert [(r.label, r.patient, r.split, r.extra["Patient Age"]) for r in found.records] == [
         ("Mass|Nodule", "00000001", "train", "58"),
         ("No Finding", "00000001", "train", "59"),
@@ -313,7 +313,7 @@ def test_ham10000_by_its_own_table(tmp_path: Path, save: Callable[..., Path]) ->
     header = "lesion_id,image_id,dx,dx_type"
     (root / "HAM10000_metadata.csv").write_text("\n".join([header, *rows]), "utf-8")
     found = scan(root)
-    assert found.passport == "ham10000"
+    assert found.known_data_set == "ham10000"
     assert {(r.path[-5], r.label, r.patient) for r in found.records} == {
         ("0", "nv", "HAM_0"),
         ("1", "nv", "HAM_0"),

@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import pytest
 
 from overread.dataset.groups import group_records
 from overread.dataset.read.scan import scan
-from overread.dataset.split.folds import FOLD_COLUMN, fold_split
-from overread.dataset.split.parts import SplitOptions, divide_records
+from overread.dataset.split.division import SplitOptions, divide_records
+from overread.dataset.split.folds import fold_split
 from overread.dataset.split.split import split
 from overread.dataset.split.verifier import check_certificate
 from overread.documents.manifest import ImageRecord, Manifest, read_manifest, write_manifest
@@ -52,9 +51,11 @@ def a_run(run: Path, manifest: Manifest, copies: Sequence[tuple[str, str]] = ())
             given[record.split].append(record.path)
     document = {
         "data": str(manifest.root),
+        "images": len(manifest.records),
+        "verdict": "clean",
         "unreadable": [],
         "near_duplicates": [{"a": a, "b": b, "score": 1.0, "kind": "test"} for a, b in copies],
-        "given_parts": given,
+        "given_splits": given,
         "notes": [],
     }
     write_manifest(run, manifest)
@@ -137,8 +138,8 @@ def test_a_validation_part_too_small_to_choose_by_is_enlarged() -> None:
     """Kermany's: 16 images to choose by, beside 5,216 to train on."""
     rows = [("ab"[i % 2], f"P{i}") for i in range(5856)]
     given = {i: "val" if i < 16 else "test" if i < 640 else "train" for i in range(5856)}
-    records, given_parts = records_of(rows, given)
-    division = divide_records(records, given_parts, SplitOptions())
+    records, given_splits = records_of(rows, given)
+    division = divide_records(records, given_splits, SplitOptions())
     counts = Counter(record.split for record in division.records)
     assert counts == {"train": 4578, "val": 654, "test": 624}
     assert any("the 16 images given are too few to choose by" in n for n in division.notes)
@@ -158,7 +159,7 @@ def test_given_parts_that_share_a_patient_are_refused_naming_the_pair() -> None:
         divide_records(records, given, SplitOptions())
     assert "00003.png (train) and 00017.png (test)" in caught.value.problem
     assert "--ignore-given" in caught.value.hint
-    kept = divide_records(records, given, SplitOptions(policy="as-given")).records
+    kept = divide_records(records, given, SplitOptions(method="as-given")).records
     assert crossing(kept)
     anew = divide_records(records, given, SplitOptions(ignore_given=True)).records
     assert not crossing(anew)
@@ -166,7 +167,7 @@ def test_given_parts_that_share_a_patient_are_refused_naming_the_pair() -> None:
 
 def test_naive_parts_images_whatever_their_group() -> None:
     records, given = records_of([("ab"[i // 50 % 2], f"P{i // 10}") for i in range(200)])
-    found = divide_records(records, given, SplitOptions(policy="naive")).records
+    found = divide_records(records, given, SplitOptions(method="naive")).records
     assert len(crossing(found)) > 15
     assert {r.group for r in found} == {r.group for r in records}
     assert abs(shares(found)["test"] - 0.2) < 0.01
@@ -175,13 +176,13 @@ def test_naive_parts_images_whatever_their_group() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"policy": "random"}, "'random'"),
+        ({"method": "random"}, "'random'"),
         ({"ratio": (7, 1, 0)}, "7:1:0"),
         ({"ratio": (7, -1, 2)}, "7:-1:2"),
         ({"ratio": (7, float("nan"), 2)}, "7:nan:2"),
         ({"ratio": (7, 3)}, "7:3"),
         ({"folds": 2}, "2 folds"),
-        ({"folds": 5, "policy": "as-given"}, "as-given"),
+        ({"folds": 5, "method": "as-given"}, "as-given"),
     ],
 )
 def test_unusable_options(options: dict[str, Any], told: str) -> None:
@@ -191,13 +192,13 @@ def test_unusable_options(options: dict[str, Any], told: str) -> None:
 
 def test_what_cannot_be_divided() -> None:
     one_patient, _ = records_of([("ab"[i % 2], "P") for i in range(20)])
-    with pytest.raises(DataError, match=r"1 group\(s\), too few for 3 parts"):
+    with pytest.raises(DataError, match=r"1 group\(s\), too few for 3 splits"):
         divide_records(one_patient, {}, SplitOptions())
     partly, given = records_of([("ab"[i % 2], "") for i in range(9)], {0: "train", 1: "test"})
-    with pytest.raises(DataError, match="7 of 9 images are in no part"):
+    with pytest.raises(DataError, match="7 of 9 images are in no split"):
         divide_records(partly, given, SplitOptions())
-    with pytest.raises(ConfigError, match="gives no parts"):
-        divide_records(partly, {}, SplitOptions(policy="as-given"))
+    with pytest.raises(ConfigError, match="gives no splits"):
+        divide_records(partly, {}, SplitOptions(method="as-given"))
     with pytest.raises(ConfigError, match="3 folds"):
         divide_records(partly, given, SplitOptions(folds=3))
 
@@ -230,7 +231,7 @@ def test_folds_test_each_image_once_and_keep_groups() -> None:
 def test_the_certificate(tree: Tree, tmp_path: Path) -> None:
     manifest = scan(tree(20))
     run = a_run(tmp_path / "run", manifest, [("disc/disc000.png", "disc/disc001.png")])
-    document = split(run)
+    document = split(run).to_dict()
     assert set(FIELDS) <= document.keys()
     assert document["method"] == "leak-proof"
     assert (document["ratio"], document["seed"]) == ([7, 1, 2], 0)
@@ -273,7 +274,7 @@ def test_a_refused_split_leaves_the_manifest_as_it_was(tree: Tree, tmp_path: Pat
         split(run)
     assert (run / "manifest.csv").read_bytes() == before
     assert not (run / "certificate.json").exists()
-    document = split(run, policy="as-given")
+    document = split(run, method="as-given").to_dict()
     assert document["leaky"]
     assert document["crossing_groups"] == 1
     check_certificate(run)
@@ -286,15 +287,15 @@ def test_a_naive_split_counts_the_siblings(tmp_path: Path, save: Any, draw: Any)
         for copy in range(6):
             save(tmp_path / "data" / label / f"{k}_{copy}.png", draw(k, label))
     run = a_run(tmp_path / "run", scan(tmp_path / "data"))
-    document = split(run, policy="naive")
+    document = split(run, method="naive").to_dict()
     records = read_manifest(run).records
     train = {r.sha256 for r in records if r.split == "train"}
     truth = sum(r.split == "test" and r.sha256 in train for r in records)
-    assert document["siblings_in_training"] == truth > 5
+    assert document["leaked_test_images"] == truth > 5
     assert document["leaky"]
     assert document["crossing_groups"] == len(crossing(records))
-    clean = split(run)
-    assert (clean["siblings_in_training"], clean["leaky"], clean["groups"]) == (0, False, 8)
+    clean = split(run).to_dict()
+    assert (clean["leaked_test_images"], clean["leaky"], clean["groups"]) == (0, False, 8)
 
 
 def test_copies_that_only_the_verifier_sees_are_kept_together(
@@ -308,7 +309,7 @@ def test_copies_that_only_the_verifier_sees_are_kept_together(
         save(tmp_path / "data" / label / f"{k}q.jpg", pixels, quality=60)
         save(tmp_path / "data" / label / f"{k}m.png", np.ascontiguousarray(pixels[:, ::-1]))
     run = a_run(tmp_path / "run", scan(tmp_path / "data"))
-    document = split(run)
+    document = split(run).to_dict()
     part = {r.path.rsplit("/")[-1].rsplit(".")[0]: r.split for r in read_manifest(run).records}
     assert all(part[f"{k}"] == part[f"{k}q"] == part[f"{k}m"] for k in range(12))
     assert any("only the verifier saw" in note for note in document["notes"])
@@ -319,18 +320,67 @@ def test_the_fold_column_is_kept_in_the_manifest(tree: Tree, tmp_path: Path) -> 
     run = a_run(tmp_path / "run", scan(tree(10)))
     split(run, folds=4)
     records = read_manifest(run).records
-    assert {r.extra[FOLD_COLUMN] for r in records} == {"0", "1", "2", "3"}
+    assert {r.fold for r in records} == {"0", "1", "2", "3"}
     assert fold_split(records, 0) == records
     check_certificate(run)
     split(run)
-    assert not any(FOLD_COLUMN in record.extra for record in read_manifest(run).records)
+    assert not any(record.fold for record in read_manifest(run).records)
 
 
-def test_a_users_own_fold_column_is_not_overwritten(tree: Tree, tmp_path: Path) -> None:
-    manifest = scan(tree(10))
-    own = tuple(replace(record, extra={"fold": "mine"}) for record in manifest.records)
-    run = a_run(tmp_path / "run", manifest.with_records(own))
-    with pytest.raises(ConfigError, match="column 'fold' of its own"):
-        split(run, folds=4)
+def test_a_column_fold_of_the_users_own_table_is_kept_beside_the_folds(
+    tree: Tree, tmp_path: Path
+) -> None:
+    root = tree(10)
+    lines = [f"{p.parent.name}/{p.name},{p.parent.name},mine" for p in sorted(root.rglob("*.png"))]
+    (root / "labels.csv").write_text("\n".join(["path,label,fold", *lines]), encoding="utf-8")
+    manifest = scan(root / "labels.csv")
+    assert any("'fold' was kept as 'fold_given'" in note for note in manifest.notes)
+    run = a_run(tmp_path / "run", manifest)
+    split(run, folds=4)
+    records = read_manifest(run).records
+    assert {record.extra["fold_given"] for record in records} == {"mine"}
+    assert {record.fold for record in records} == {"0", "1", "2", "3"}
+
+
+@pytest.mark.parametrize("where", ["verify", "divide_records", "write_manifest"])
+def test_an_interrupted_split_leaves_the_run_as_it_was(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    run = a_run(tmp_path / "run", scan(tree(10)))
     split(run)
-    assert {record.extra["fold"] for record in read_manifest(run).records} == {"mine"}
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+
+    def interrupt(*given: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"overread.dataset.split.split.{where}", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        split(run, seed=5)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_the_manifest_is_written_once_however_often_it_is_divided(
+    tmp_path: Path, save: Any, draw: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mirrored copies that no search has found: the verifier makes `split` divide again."""
+    for k in range(12):
+        label = ("disc", "ring")[k % 2]
+        save(tmp_path / "data" / label / f"{k}.png", draw(k, label))
+        save(tmp_path / "data" / label / f"{k}m.png", np.ascontiguousarray(draw(k, label)[:, ::-1]))
+    run = a_run(tmp_path / "run", scan(tmp_path / "data"))
+    written: list[Path] = []
+    divided: list[int] = []
+
+    def writing(folder: Path, manifest: Manifest) -> None:
+        written.append(folder)
+        write_manifest(folder, manifest)
+
+    def dividing(*given: Any) -> Any:
+        divided.append(1)
+        return divide_records(*given)
+
+    monkeypatch.setattr("overread.dataset.split.split.write_manifest", writing)
+    monkeypatch.setattr("overread.dataset.split.split.divide_records", dividing)
+    split(run)
+    assert (len(divided) > 1, written) == (True, [run])
+    check_certificate(run)

@@ -12,7 +12,7 @@ import pytest
 from overread.dataset.read.scan import scan
 from overread.dataset.split import perceptual_hash, verifier
 from overread.dataset.split.split import split
-from overread.dataset.split.verifier import check_certificate, verify
+from overread.dataset.split.verifier import check_certificate, read_split, verify
 from overread.documents.manifest import Manifest, write_manifest
 from overread.errors import LeakError
 from overread.files import read_json, sha256_file, write_json
@@ -29,7 +29,8 @@ def run(tree: Tree, tmp_path: Path) -> Path:
 
 def certified(folder: Path, manifest: Manifest, pairs: tuple[dict[str, Any], ...] = ()) -> Path:
     write_manifest(folder, manifest)
-    document = {"data": str(manifest.root), "unreadable": [], "near_duplicates": list(pairs)}
+    document = {"data": str(manifest.root), "images": len(manifest.records), "verdict": "clean"}
+    document |= {"unreadable": [], "near_duplicates": list(pairs)}
     write_json(folder / "audit.json", document)
     split(folder)
     return folder
@@ -109,7 +110,7 @@ def test_a_copy_known_to_the_audit_that_crosses(run: Path) -> None:
 
 def test_an_image_without_a_part(run: Path) -> None:
     edit(run, lambda rows: rows[3].update(split=""))
-    with pytest.raises(LeakError, match="in no part"):
+    with pytest.raises(LeakError, match="in no split"):
         check_certificate(run)
 
 
@@ -123,19 +124,19 @@ def test_links_through_others_are_one_component(tmp_path: Path, tree: Tree) -> N
         c["sha256"] = b["sha256"]
 
     edit(run, chain)
-    found = verify(run, {})
+    found = verify(read_split(run), {})
     assert found.crossing_groups == 1
-    assert found.siblings_in_training == 1
+    assert found.leaked_test_images == 1
     assert {c.reason for c in found.crossings} == {"the same patient", "the same bytes"}
 
 
 def test_it_shares_no_code_with_what_it_checks() -> None:
     forbidden = (
-        "split",
-        "parts",
+        "split.split",
+        "split.division",
         "groups",
         "stratify",
-        "folds",
+        "split.folds",
         "duplicates",
         "copies",
         "manifest",
@@ -167,10 +168,12 @@ def test_what_the_second_pair_of_eyes_sees(
     from overread.dataset.read.source import png_bytes
 
     one = draw(1)
-    looks = [perceptual_hash.look_at(png_bytes(np.ascontiguousarray(p))) for p in (one, alter(one))]
-    hashes = np.array([look.hashes for look in looks])
-    thumbs = np.array([look.thumb for look in looks])
-    found = list(perceptual_hash.twins_between(hashes, thumbs, np.array([0]), np.array([1])))
+    described = [
+        perceptual_hash.hash_picture(png_bytes(np.ascontiguousarray(p))) for p in (one, alter(one))
+    ]
+    hashes = np.array([x.hashes for x in described])
+    thumbs = np.array([x.thumb for x in described])
+    found = list(perceptual_hash.alike_between(hashes, thumbs, np.array([0]), np.array([1])))
     assert found == ([(0, 1)] if seen else [])
 
 
@@ -179,8 +182,8 @@ def test_different_and_blank_pictures_are_not_joined(draw: Any) -> None:
 
     pictures = [draw(seed, label) for seed in range(30) for label in ("disc", "ring")]
     pictures += [np.full((50, 50, 3), v, np.uint8) for v in (0, 0, 128, 128)]
-    looks = [perceptual_hash.look_at(png_bytes(p)) for p in pictures]
-    hashes = np.array([look.hashes for look in looks])
-    thumbs = np.array([look.thumb for look in looks])
-    half = np.arange(0, len(looks), 2)
-    assert not list(perceptual_hash.twins_between(hashes, thumbs, half, half + 1))
+    described = [perceptual_hash.hash_picture(png_bytes(p)) for p in pictures]
+    hashes = np.array([x.hashes for x in described])
+    thumbs = np.array([x.thumb for x in described])
+    half = np.arange(0, len(described), 2)
+    assert not list(perceptual_hash.alike_between(hashes, thumbs, half, half + 1))

@@ -16,7 +16,13 @@ from PIL import Image
 
 from overread.dataset.split.folds import fold_split
 from overread.dataset.split.split import files_sha256, split
-from overread.dataset.split.verifier import check_certificate, describe, verify
+from overread.dataset.split.verifier import (
+    check_certificate,
+    describe,
+    hash_pictures,
+    read_split,
+    verify,
+)
 from overread.documents.manifest import (
     SPLITS,
     ImageRecord,
@@ -73,7 +79,8 @@ def write_run(run: Path, records: list[ImageRecord], copies: tuple[Any, ...] = (
     manifest = Manifest(run / "nowhere", tuple(sorted(records, key=lambda r: r.path)))
     write_manifest(run, manifest)
     pairs = [{"a": a, "b": b, "score": 1.0, "kind": "crop"} for a, b in copies]
-    document = {"data": str(manifest.root), "unreadable": [], "near_duplicates": pairs}
+    document = {"data": str(manifest.root), "images": len(records), "verdict": "clean"}
+    document |= {"unreadable": [], "near_duplicates": pairs}
     write_json(run / "audit.json", document)
     return run
 
@@ -117,7 +124,8 @@ def test_unreadable_names_and_notes_come_back(tmp_path: Path) -> None:
     )
     write_manifest(tmp_path, manifest)
     unreadable = [{"path": u.path, "reason": u.reason} for u in manifest.unreadable]
-    document = {"data": str(tmp_path), "unreadable": unreadable, "passport": "busi"}
+    document = {"data": str(tmp_path), "images": 1, "verdict": "clean", "unreadable": unreadable}
+    document |= {"known_data_set": "busi"}
     write_json(tmp_path / "audit.json", {**document, "notes": list(manifest.notes)})
     assert read_manifest(tmp_path) == manifest
 
@@ -128,12 +136,12 @@ def test_the_verifier_reads_hostile_names_as_the_manifest_does(tmp_path: Path) -
         record(name, patient=f"p {i}\r\n,", split=SPLITS[i % 3]) for i, name in enumerate(HOSTILE)
     ]
     write_run(tmp_path, records)
-    found = verify(tmp_path, {})
+    found = verify(read_split(tmp_path), {})
     assert (found.images, found.crossing_groups, found.crossings) == (len(HOSTILE), 0, ())
     # Now one of each pair of neighbours shares a hostile patient over parts.
     tied = [replace(r, patient='"\r,' if i in (3, 4) else r.patient) for i, r in enumerate(records)]
     write_run(tmp_path, tied)
-    (crossing,) = {(c.a, c.b) for c in verify(tmp_path, {}).crossings}
+    (crossing,) = {(c.a, c.b) for c in verify(read_split(tmp_path), {}).crossings}
     assert set(crossing) == {HOSTILE[3], HOSTILE[4]}
 
 
@@ -161,22 +169,22 @@ def test_one_planted_crossing_is_named_with_its_parts_and_reason(
         same = "f" * 64 if tie == "sha256" else "SAME"
         records[-2:] = [replace(r, **{tie: same}) for r in records[-2:]]
     write_run(tmp_path, records, (("two", "one"),) if tie == "copy" else ())
-    found = verify(tmp_path, {})
+    found = verify(read_split(tmp_path), {})
     assert found.crossing_groups == 1
     assert {frozenset((c.a, c.b)) for c in found.crossings} == {frozenset(("one", "two"))}
     (crossing,) = set(found.crossings)
     reasons = {"patient": "the same patient", "sha256": "the same bytes", "group": "the same group"}
     assert crossing.reason == reasons.get(tie, "a copy found by the audit")
     assert set(crossing.splits) == set(parts)
-    assert found.siblings_in_training == (1 if set(parts) == {"train", "test"} else 0)
+    assert found.leaked_test_images == (1 if set(parts) == {"train", "test"} else 0)
     assert "one" in describe(found.crossings) and "two" in describe(found.crossings)
 
 
 def test_within_a_part_nothing_crosses(tmp_path: Path) -> None:
     records = [record(f"{i}", split="test", patient="P", group="g", sha256="0") for i in range(5)]
     write_run(tmp_path, [*records, record("x")], (("0", "1"), ("2", "not there")))
-    found = verify(tmp_path, {})
-    assert (found.crossings, found.crossing_groups, found.siblings_in_training) == ((), 0, 0)
+    found = verify(read_split(tmp_path), {})
+    assert (found.crossings, found.crossing_groups, found.leaked_test_images) == ((), 0, 0)
 
 
 @SOME
@@ -198,14 +206,14 @@ def test_crossing_sets_and_siblings_are_those_of_a_plain_search(
         for i, (part, patient, sha) in enumerate(rows)
     ]
     pairs = tuple((f"{a:02d}", f"{b:02d}") for a, b in copies if max(a, b) < len(rows))
-    found = verify(write_run(tmp_path_factory.mktemp("run"), records, pairs), {})
+    found = verify(read_split(write_run(tmp_path_factory.mktemp("run"), records, pairs)), {})
     sets = together(records, pairs)
     crossing = [s for s in sets if len({rows[i][0] for i in s}) > 1]
     assert found.crossing_groups == len(crossing)
     siblings = sum(
         rows[i][0] == "test" for s in crossing if any(rows[j][0] == "train" for j in s) for i in s
     )
-    assert found.siblings_in_training == siblings
+    assert found.leaked_test_images == siblings
     for c in found.crossings:
         a, b = int(c.a), int(c.b)
         assert c.splits == (rows[a][0], rows[b][0]) and rows[a][0] != rows[b][0]
@@ -230,8 +238,8 @@ def together(records: list[ImageRecord], pairs: tuple[tuple[str, str], ...]) -> 
 @pytest.mark.parametrize("part", ["", "Test", "holdout", "train "])
 def test_a_part_by_another_name_is_no_part(tmp_path: Path, part: str) -> None:
     write_run(tmp_path, [record("a"), replace(record("b"), split=part)])
-    with pytest.raises(LeakError, match=r"the image 'b' is in no part.*"):
-        verify(tmp_path, {})
+    with pytest.raises(LeakError, match=r"the image 'b' is in no split.*"):
+        verify(read_split(tmp_path), {})
 
 
 @pytest.mark.parametrize(
@@ -254,7 +262,8 @@ def test_a_whole_copy_under_another_name_and_patient_is_seen(
         save(tmp_path / "nowhere" / name, np.ascontiguousarray(pixels))
         split_name = "test" if name == "copy.png" else "train"
         records.append(record(name, split=split_name, patient=f"P{i}"))
-    found = verify(write_run(tmp_path, records))
+    stated = read_split(write_run(tmp_path, records))
+    found = verify(stated, hash_pictures(stated.data, [r.path for r in records]))
     assert found.looked_at == 7
     assert {(c.a, c.b, c.reason) for c in found.crossings} == {
         ("0.png", "copy.png", "the pictures agree")
@@ -279,10 +288,10 @@ def test_splitting_a_run_again_with_its_seed_gives_the_same_bytes(
     tmp_path: Path, draw: Any, save: Any
 ) -> None:
     run = pictures(tmp_path, save, draw)
-    first = split(run, seed=3)
+    first = split(run, seed=3).to_dict()
     kept = (run / "manifest.csv").read_bytes()
-    assert split(run, seed=4)["manifest_sha256"] != first["manifest_sha256"]
-    assert split(run, seed=3) == first
+    assert split(run, seed=4).manifest_sha256 != first["manifest_sha256"]
+    assert split(run, seed=3).to_dict() == first
     assert (run / "manifest.csv").read_bytes() == kept
     check_certificate(run)
 
@@ -291,7 +300,7 @@ def test_the_certificate_counts_what_the_manifest_holds(
     tmp_path: Path, draw: Any, save: Any
 ) -> None:
     run = pictures(tmp_path, save, draw)
-    document = split(run, ratio=(3, 1, 1))
+    document = split(run, ratio=(3, 1, 1)).to_dict()
     records = read_manifest(run).records
     for part in SPLITS:
         for label in "ab":
@@ -299,7 +308,7 @@ def test_the_certificate_counts_what_the_manifest_holds(
             assert document["per_split"][part][label] == count > 0
     assert document["images"] == 30 and document["groups"] == 15
     assert document["test_images"] == sum(r.split == "test" for r in records)
-    assert document["siblings_in_training"] == document["crossing_groups"] == 0
+    assert document["leaked_test_images"] == document["crossing_groups"] == 0
     assert document["verified_images"] == 30
 
 
@@ -310,7 +319,7 @@ def test_folds_part_the_images_and_each_rotation_keeps_patients_whole(
     run = pictures(tmp_path, save, draw)
     split(run, folds=folds)
     records = read_manifest(run).records
-    assert {r.extra["fold"] for r in records} == {str(k) for k in range(folds)}
+    assert {r.fold for r in records} == {str(k) for k in range(folds)}
     tested: list[str] = []
     for k in range(folds):
         parted = fold_split(records, k)
@@ -341,7 +350,7 @@ def test_a_naive_split_is_marked_leaky_with_the_count_of_a_plain_search(
     tmp_path: Path, draw: Any, save: Any
 ) -> None:
     run = pictures(tmp_path, save, draw)
-    document = split(run, policy="naive", seed=1)
+    document = split(run, method="naive", seed=1).to_dict()
     parts: dict[str, set[str]] = {}
     for r in read_manifest(run).records:
         parts.setdefault(r.patient, set()).add(r.split)

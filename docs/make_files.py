@@ -1,6 +1,6 @@
 """docs/reference/files.md and the JSON Schemas beside it, made from the documents' own models.
 
-What a model cannot tell (tables, folders, formats) stands in `files_before.md` and `files_after.md`.
+What a model cannot tell (tables, folders, formats) stands in the folder `words`.
 """
 
 from __future__ import annotations
@@ -98,11 +98,11 @@ def _parts_of(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
     seen: dict[type[BaseModel], None] = {}
 
     def visit(annotation: Any) -> None:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            if annotation not in seen:
-                seen[annotation] = None
-                for field in annotation.model_fields.values():
-                    visit(field.annotation)
+        known = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        if known and annotation not in seen:
+            seen[annotation] = None
+            for field in annotation.model_fields.values():
+                visit(field.annotation)
         for one in get_args(annotation):
             visit(one)
 

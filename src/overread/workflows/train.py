@@ -8,7 +8,6 @@ from pathlib import Path
 from overread.dataset.audit.examine import audit
 from overread.dataset.split.split import CERTIFICATE_FILE, split
 from overread.dataset.split.verifier import check_certificate
-from overread.documents.certificate import Method
 from overread.documents.manifest import AUDIT_FILE, Manifest, read_manifest
 from overread.documents.metrics import Metrics
 from overread.errors import DataError, LeakError

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from overread.documents.run_documents import read_document, read_manifest_rows, read_metrics
 from typer.testing import CliRunner
 
 from overread.cli.main import app

@@ -24,7 +24,6 @@ from overread.pages.page_record import record_pages
 from overread.pages.probes import FAILED, probe_name
 from overread.pages.render import data_uri, render_page
 from overread.pages.texts import Said, say
-from overread.stats.estimate import Estimate
 
 PACKAGE = Path(__file__).parent
 PICTURE = re.compile(r'<img src="data:image/jpeg;base64,([^"]*)" alt="([^"]*)"')

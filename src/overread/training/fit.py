@@ -38,7 +38,7 @@ from overread.training.rules import best_row, stops_early
 from overread.training.sampling import sampling_weights
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 SAVE_EVERY_S = 30.0
 
@@ -96,7 +96,7 @@ def load_best(run: Path) -> Classifier:
 
 def open_fabric(plan: Plan) -> Fabric:
     """Fabric for the plan's device and precision. Raises ConfigError when the device is missing."""
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
     torch.set_num_threads(plan.threads)
     if plan.device == "cuda" and not torch.cuda.is_available():
@@ -269,7 +269,7 @@ def _quiet() -> Iterator[None]:
     """Keep the libraries' banners and notices from the user; errors still come through."""
     import logging
 
-    names = ("lightning", "lightning.fabric", "lightning_fabric", "torch", "tensorboard")
+    names = ("lightning_fabric", "torch", "tensorboard")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -20,7 +20,7 @@ from overread.training.frozen import Tail
 from overread.training.losses import Loss
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 
 class Learner:

@@ -168,14 +168,14 @@ def _info(run: Path, plan: Plan, decisions: Decisions, tensors: Tensors) -> Bund
 
 
 def _training_versions() -> dict[str, str]:
-    import lightning
+    import lightning_fabric
     import timm
     import torch
 
     return {
         "torch": str(torch.__version__),
         "timm": str(timm.__version__),
-        "lightning": str(lightning.__version__),
+        "lightning-fabric": str(lightning_fabric.__version__),
     }
 
 

@@ -90,7 +90,7 @@ def digest(state: dict[str, torch.Tensor]) -> str:
 def main(data: Path, folder: Path, kills: int, seed: int) -> None:
     torch.set_num_threads(1)
     plan = read_plan(data)
-    import lightning.fabric  # noqa: F401 - once, before forking
+    import lightning_fabric  # noqa: F401 - once, before forking
 
     started = time.monotonic()
     assert os.waitpid(child(folder / "whole", plan, data), 0)[1] == 0

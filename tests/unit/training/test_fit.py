@@ -188,7 +188,7 @@ def test_nothing_is_said_unless_asked(
 ) -> None:
     manifest = make_manifest(10)
     plan = make_plan(manifest, with_overrides(tiny, {"epochs": 2}), threads=1)
-    level = logging.getLogger("lightning").level
+    level = logging.getLogger("lightning_fabric").level
     capfd.readouterr()
     fit(plan, manifest, tmp_path / "quiet", show=False)
     assert capfd.readouterr() == ("", "")
@@ -197,7 +197,7 @@ def test_nothing_is_said_unless_asked(
     assert out == ""
     assert "Epoch 2/2: loss" in err and "images/s" in err
     assert "validation loss" in err and "s left" in err
-    assert logging.getLogger("lightning").level == level
+    assert logging.getLogger("lightning_fabric").level == level
 
 
 def test_a_plan_for_a_missing_gpu_is_refused(
@@ -237,8 +237,8 @@ def test_on_a_gpu_it_learns_repeats_itself_and_loads_on_a_cpu(
     assert next(load_best(tmp_path / "a").parameters()).device.type == "cpu"
 
 
-def test_importing_fit_loads_neither_lightning_nor_timm() -> None:
-    heavy = ("lightning", "timm", "sklearn", "matplotlib")
+def test_importing_fit_loads_neither_fabric_nor_timm() -> None:
+    heavy = ("lightning_fabric", "timm", "sklearn", "matplotlib")
     code = f"import sys, overread.training.fit; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ}

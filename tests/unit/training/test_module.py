@@ -16,7 +16,7 @@ from overread.training.module import Learner, make_optimiser
 
 @pytest.fixture(scope="module")
 def fabric() -> object:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
     return Fabric(accelerator="cpu", devices=1)
 

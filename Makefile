@@ -58,6 +58,7 @@ demo-run/model.overread:
 
 docs: setup
 	$(PY) docs/make_reference.py
+	$(PY) scripts/draw_architecture.py
 
 # Everything that decides whether a change lands.
 ci:

@@ -9,6 +9,7 @@ import re
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,17 @@ def test_modules_named_in_strings_are_only_the_public_ones() -> None:
         if dotted.match(node.value) and node.value not in loggers
     ]
     assert found == []
+
+
+def test_no_class_name_stands_twice_and_no_file_name_three_times() -> None:
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in MODULES}
+    classes = [
+        (node.name, path.relative_to(SOURCE).as_posix())
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    count = Counter(name for name, _ in classes)
+    assert sorted(one for one in classes if count[one[0]] > 1) == []
+    files = Counter(path.name for path in MODULES if path.name != "__init__.py")
+    assert {name: n for name, n in files.items() if n > 2} == {}

@@ -1,4 +1,4 @@
-"""Does the shortcut battery accuse a model that uses a shortcut, and nobody else?
+"""Do the shortcut tests accuse a model that uses a shortcut, and nobody else?
 
     python -m benchmarks.shortcuts --work DIR [--seeds N] [--auto N] [--data NAME=RUN]
                                    [--run NAME=RUN]
@@ -161,7 +161,7 @@ def _small(folder: Path, run: Path) -> dict[str, Any]:
 
 
 def _again(folder: Path, run: Path) -> dict[str, Any]:
-    """The metrics of RUN's own model, with its battery run again."""
+    """The metrics of RUN's own model, with its shortcut tests run again."""
     manifest = read_manifest(run)
     return _judged(folder, run / "model.overread", manifest.root, manifest.records)
 

@@ -15,7 +15,7 @@ VERDICTS = {name: name for name in ("pass", "warn", "fail", "note")} | {"unknown
 
 def page(small: Trials, auto: Trials, runs: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """shortcuts.md: trials by the kind of data, metrics by the name of a data set and network."""
-    lines = ["# Shortcut battery", "", "Made by `python -m benchmarks.shortcuts`.", ""]
+    lines = ["# Shortcut tests", "", "Made by `python -m benchmarks.shortcuts`.", ""]
     lines += ["## Phantom data, where the truth is known", ""]
     lines += [
         f"{settings['patients']} patients of {len(CLASSES)} classes. Seeds from 20 on: those below "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import inspect
 import pydoc
 import re
@@ -162,3 +164,12 @@ def test_no_class_name_stands_twice_and_no_file_name_three_times() -> None:
     assert sorted(one for one in classes if count[one[0]] > 1) == []
     files = Counter(path.name for path in MODULES if path.name != "__init__.py")
     assert {name: n for name, n in files.items() if n > 2} == {}
+
+
+def test_every_example_in_a_docstring_is_true() -> None:
+    with_examples = [p for p in MODULES if "    >>> " in p.read_text("utf-8")]
+    assert SOURCE / "errors.py" in with_examples
+    for path in with_examples:
+        name = ".".join(("overread", *path.relative_to(SOURCE).with_suffix("").parts))
+        outcome = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
+        assert outcome.attempted > 0 and outcome.failed == 0, name

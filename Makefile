@@ -10,7 +10,7 @@ STAMP := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo demo-stop test lint types imports light docs ci system bench clean
+.PHONY: setup demo demo-stop quick test long hooks lint types imports light docs ci system bench clean print-quick
 
 setup: $(STAMP)
 
@@ -39,9 +39,34 @@ test: setup
 	OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 \
 	$(PY) -m pytest -q -n "$$($(PY) -c '$(CORES)')" --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
+# What a change needs before a commit, in less than two minutes on two cores: the cheap tests of every
+# folder that can be tested without training a network. `make test` has the rest.
+QUICK := $(addprefix tests/,docs $(addprefix unit/,\
+	bundle dataset/duplicates dataset/read dataset/split documents evaluation images pages predict recipe \
+	serve/http stats \
+	test_cores.py test_errors.py test_files.py test_package.py test_progress.py test_threads.py)) \
+	--ignore=tests/docs/test_examples.py
+CHEAP := not slow and not statistical and not realdata
+quick: lint types imports
+	OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 \
+	$(PY) -m pytest -q -n "$$($(PY) -c '$(CORES)')" --dist loadfile --no-loadscope-reorder -m "$(CHEAP)" $(QUICK)
+
+# For scripts/long_run.py, which asks the same of other versions of the packages.
+print-quick:
+	@echo '-m' "'$(CHEAP)'" $(QUICK)
+
+# What CI has no time for; its outcome, with the commit, goes into .ci/long-run.json. Hours.
+long: setup
+	$(PY) scripts/long_run.py $(STEPS)
+
+# Checks before every commit of this checkout, by the tools that `setup` installed.
+hooks: setup
+	$(BIN)/pre-commit install
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/typos
 
 types: setup
 	$(BIN)/mypy
@@ -58,6 +83,8 @@ demo-run/model.overread:
 
 docs: setup
 	$(PY) docs/make_reference.py
+	$(PY) scripts/draw_architecture.py
+	$(PY) scripts/third_party_notices.py
 
 # Everything that decides whether a change lands.
 ci:
@@ -74,4 +101,4 @@ bench: setup
 	$(PY) -m benchmarks.inference --out dist/inference.md
 
 clean:
-	rm -rf $(VENV) dist build demo-run demo-data
+	rm -rf $(VENV) .venv-long dist build demo-run demo-data

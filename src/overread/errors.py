@@ -64,13 +64,23 @@ class ImageRefused(OverreadError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known word, or lists them all when none is near."""
+    """A hint that names the nearest known word, or lists them all when none is near.
+
+    >>> did_you_mean("adamm", ["sgd", "adam"])
+    "Did you mean 'adam'?"
+    >>> did_you_mean("fastest", ["sgd", "adam"])
+    'Known: adam, sgd.'
+    """
     choices = sorted(known)
     near = difflib.get_close_matches(word, choices, n=1)
     return f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(choices)}."
 
 
 def one_line(text: str, most: int = 200) -> str:
-    """The first line that says something, without codes for terminals, of `most` characters."""
+    """The first line that says something, without codes for terminals, of `most` characters.
+
+    >>> one_line("\\n  disk full\\n  at write()")
+    'disk full'
+    """
     lines = COLOURS.sub("", text).strip().splitlines() or [""]
     return "".join(c if c.isprintable() else " " for c in lines[0])[:most].strip()

@@ -106,7 +106,11 @@ def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def csv_line(values: Sequence[object]) -> str:
-    """One line of a CSV table, with its '\\n'."""
+    r"""One line of a CSV table, with its '\n'.
+
+    >>> csv_line(["a.png", "benign, probably", 3])
+    'a.png,"benign, probably",3\n'
+    """
     text = io.StringIO(newline="")
     # Only what is part of the line end is quoted as such: a lone '\r' in a value, too, must be.
     csv.writer(text, lineterminator="\r\n").writerow(values)
@@ -146,7 +150,11 @@ def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def sha256_bytes(data: bytes) -> str:
-    """SHA-256 of `data`, 64 hexadecimal digits."""
+    """SHA-256 of `data`, 64 hexadecimal digits.
+
+    >>> sha256_bytes(b"")[:8]
+    'e3b0c442'
+    """
     return hashlib.sha256(data).hexdigest()
 
 

@@ -23,7 +23,8 @@ FIELDS = [
 ]  # fmt: skip
 # What nothing outside training may load.
 HEAVY = (
-    "torch", "torchvision", "timm", "lightning", "sklearn", "cv2", "matplotlib", "onnx", "pandas",
+    "torch", "torchvision", "timm", "lightning_fabric", "sklearn", "cv2", "matplotlib", "onnx",
+    "pandas",
 )  # fmt: skip
 # What one answer to a PNG has no use for; loading it costs start-up time.
 UNUSED = ("pydicom", "pillow_heif", "scipy", "rich", "fastapi", "sqlalchemy", "jinja2")

@@ -13,8 +13,12 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS = PROJECT / "docs"
-PAGES = [page for part in ("tutorial", "how-to") for page in sorted((DOCS / part).glob("*.md"))]
 CHINESE = ".zh-CN"
+# Every page of a first and a second reader, and those of the others that have a translation.
+PAGES = [page for part in ("tutorial", "how-to") for page in sorted((DOCS / part).glob("*.md"))]
+for part in ("explanation", "reference"):
+    for page in sorted((DOCS / part).glob(f"*{CHINESE}.md")):
+        PAGES += [page.with_name(page.name.replace(CHINESE, "")), page]
 ENGLISH = [page for page in PAGES if CHINESE not in page.name]
 BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)]+)\)")
@@ -64,6 +68,7 @@ def test_every_page_has_its_translation_and_no_translation_lost_its_page() -> No
     assert ENGLISH
     translated = [page for page in PAGES if page not in ENGLISH]
     assert sorted(map(translation, ENGLISH)) == sorted(translated)
+    assert {"architecture", "glossary"} <= {page.stem for page in ENGLISH}
 
 
 @pytest.mark.parametrize("shown", SHOWN)

@@ -19,7 +19,9 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 LIMIT_MB = 350  # scipy alone is 113; without it 220 would do
-HEAVY = ("torch", "torchvision", "timm", "lightning", "cv2", "sklearn", "matplotlib", "pandas")
+HEAVY = (
+    "torch", "torchvision", "timm", "lightning_fabric", "cv2", "sklearn", "matplotlib", "pandas",
+)  # fmt: skip
 CHECK_IMPORTS = f"""
 import importlib.util, sys
 present = [name for name in {HEAVY!r} if importlib.util.find_spec(name)]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import inspect
 import pydoc
 import re
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -151,3 +154,26 @@ def test_modules_named_in_strings_are_only_the_public_ones() -> None:
         if dotted.match(node.value) and node.value not in loggers
     ]
     assert found == []
+
+
+def test_no_class_name_stands_twice_and_no_file_name_three_times() -> None:
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in MODULES}
+    classes = [
+        (node.name, path.relative_to(SOURCE).as_posix())
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    count = Counter(name for name, _ in classes)
+    assert sorted(one for one in classes if count[one[0]] > 1) == []
+    files = Counter(path.name for path in MODULES if path.name != "__init__.py")
+    assert {name: n for name, n in files.items() if n > 2} == {}
+
+
+def test_every_example_in_a_docstring_is_true() -> None:
+    with_examples = [p for p in MODULES if "    >>> " in p.read_text("utf-8")]
+    assert SOURCE / "errors.py" in with_examples
+    for path in with_examples:
+        name = ".".join(("overread", *path.relative_to(SOURCE).with_suffix("").parts))
+        outcome = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
+        assert outcome.attempted > 0 and outcome.failed == 0, name

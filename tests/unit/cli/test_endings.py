@@ -22,7 +22,7 @@ from tiny_bundle import CLASSES, picture, png, write_tiny
 TORCH = tuple(
     f"overread.{part}" for part in ("networks", "training", "importers", "export", "workflows")
 )
-HEAVY = ("torch", "timm", "lightning", "torchvision")
+HEAVY = ("torch", "timm", "lightning_fabric", "torchvision")
 
 
 def end(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

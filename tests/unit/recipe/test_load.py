@@ -196,7 +196,7 @@ def test_a_resolved_recipe_reads_back_equal(recipe: Recipe) -> None:
 def test_recipes_load_without_torch() -> None:
     code = (
         "import sys; from overread.recipe.load import list_recipes; list_recipes();"
-        "sys.exit(any(m in sys.modules for m in ('torch', 'timm', 'lightning')))"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'timm', 'lightning_fabric')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

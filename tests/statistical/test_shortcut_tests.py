@@ -26,7 +26,7 @@ SEEDS = range(int(os.environ.get("OVERREAD_SHORTCUT_SEEDS", "1")))
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("shortcut_battery", SCRIPT)
+    spec = importlib.util.spec_from_file_location("benchmark_of_shortcuts", SCRIPT)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

@@ -89,7 +89,7 @@ def test_verify_prints_the_head_and_finds_a_change(log: CaseLog, run: Run) -> No
     assert f"head  {head}" in done.stdout
     run("cases", "verify", "--noted", head)
     with log.database.writing() as connection:
-        connection.exec_driver_sql("UPDATE cases SET label = 'malignant' WHERE number = 42")
+        connection.exec_driver_sql("UPDATE cases SET predicted = 'malignant' WHERE number = 42")
     altered = run("cases", "verify", code=1)
     assert re.search(
         r"entry 42 \(cases \w{32}, 2026-03-09T09:00:00.000000\+00:00\): was changed", altered.stdout

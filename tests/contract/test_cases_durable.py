@@ -86,9 +86,9 @@ def test_threads_and_processes_write_at_once(url: str, log: CaseLog) -> None:
 def test_reading_does_not_wait_for_writing_and_sees_one_state(url: str, log: CaseLog) -> None:
     log.add([CASE])
     with log.database.writing() as connection:
-        connection.exec_driver_sql("UPDATE cases SET label = 'half way'")
+        connection.exec_driver_sql("UPDATE cases SET predicted = 'half way'")
         assert log.verify() == ()
-        assert log.page().cases[0].label == "x"
+        assert log.page().cases[0].predicted == "x"
     assert len(log.verify()) == 1
 
 

@@ -10,16 +10,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import httpx
 import pytest
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
+from overread import client as replies
 from overread.cli.main import app
 from overread.client import Client, ServerRefused
 from overread.errors import ConfigError, DataError, OverreadError
 from overread.serve.case_log.keys import Keys
 from overread.serve.case_log.log import open_case_log
+from overread.serve.http import schemas
 from serving import Running, running
 from tiny_bundle import picture, png, write_tiny
 
@@ -50,6 +54,19 @@ def test_it_sends_images_and_reads_answers(server: Running, tmp_path: Path) -> N
     assert [one["id"] for one in client.models()] == ["tiny", "other"]
     assert client.model("other")["classes"] == ["a", "b", "c"]
     assert client.model()["id"] == "tiny"
+
+
+def test_what_it_says_of_replies_is_what_the_server_sends() -> None:
+    pairs: dict[type, type[BaseModel]] = {
+        replies.Answer: schemas.ImagePrediction,
+        replies.ServedModel: schemas.ModelEntry,
+        replies.LoggedCase: schemas.CaseReply,
+        replies.LoggedCases: schemas.CasesReply,
+        replies.Reading: schemas.FeedbackOut,
+        replies.AnsweredBy: schemas.ModelName,
+    }
+    for said, sent in pairs.items():
+        assert set(get_type_hints(said)) == set(sent.model_fields), said
 
 
 def test_it_looks_up_cases_and_adds_readings(server: Running) -> None:

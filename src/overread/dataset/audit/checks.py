@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from overread.dataset.audit import quality
+from overread.dataset.audit import quality_scores
 from overread.dataset.audit.measure import Scalars
 from overread.documents.audit import Finding, QualityFlag, Severity
 
@@ -26,7 +26,7 @@ class AuditCheck:
     """
 
     name: str
-    score: Callable[[Sequence[Scalars]], quality.Scores] | None
+    score: Callable[[Sequence[Scalars]], quality_scores.Scores] | None
     threshold: float
     flags: Literal["below", "above"]
     severity: Severity
@@ -70,40 +70,40 @@ CHECKS = (
         "Have an expert look at them; none of these labels is proven wrong.",
     ),
     AuditCheck(
-        "blank", quality.spread, 2, "below", "warn",
+        "blank", quality_scores.spread, 2, "below", "warn",
         "images with nothing on them", "Remove them.",
     ),
     AuditCheck(
-        "blurred", quality.relative_sharpness, 0.04, "below", "warn",
+        "blurred", quality_scores.relative_sharpness, 0.04, "below", "warn",
         "images far less sharp than the others", "Look at them; leave out what cannot be read.",
     ),
     AuditCheck(
-        "overexposed", quality.darkest, 200, "above", "warn",
+        "overexposed", quality_scores.darkest, 200, "above", "warn",
         "images without any dark area", "Look at them; leave out what cannot be read.",
     ),
     AuditCheck(
-        "underexposed", quality.brightest, 30, "below", "warn",
+        "underexposed", quality_scores.brightest, 30, "below", "warn",
         "images without any bright area", "Look at them; leave out what cannot be read.",
     ),
     AuditCheck(
-        "tiny", quality.side_over_least, 1, "below", "warn",
+        "tiny", quality_scores.side_over_least, 1, "below", "warn",
         "images far smaller than the others, or under 16 pixels",
         "Find the originals; these may be thumbnails.",
     ),
     AuditCheck(
-        "odd_aspect", quality.aspect, 3, "above", "warn",
+        "odd_aspect", quality_scores.aspect, 3, "above", "warn",
         "images more than three times longer than wide", "Check that they are what they should be.",
     ),
     AuditCheck(
-        "damaged", quality.grey_band, 0.08, "above", "warn",
+        "damaged", quality_scores.grey_band, 0.08, "above", "warn",
         "images whose lower part is lost (flat grey)", "Copy them again from where they came.",
     ),
     AuditCheck(
-        "burned_in_text", quality.text, 4, "above", "note",
+        "burned_in_text", quality_scores.text, 4, "above", "note",
         "images with text burned in", "Check it for names; compare the probe 'text'.",
     ),
     AuditCheck(
-        "markers", quality.marks, 0.0005, "above", "note",
+        "markers", quality_scores.marks, 0.0005, "above", "note",
         "images with marks burned in: colour on grey, or a single L or R",
         "Marks can give away the answer, or the hospital; crop them or cover them up.",
     ),

@@ -27,15 +27,15 @@ def scan_once(
     describer = search.describer(cache / "copies") if search and search.describer else None
     with measure_store(cache / "measured.sqlite") as store, describer or nullcontext():
 
-        def look(sha256: str, encoded: bytes) -> Facts:
-            found = measured[sha256] = _look(store, describer, sha256, encoded)
+        def open_image(sha256: str, encoded: bytes) -> Facts:
+            found = measured[sha256] = _measured(store, describer, sha256, encoded)
             facts = found.scalars
             return Facts(facts.width, facts.height, facts.mode)
 
-        return scan(data, min_classes=min_classes, look=look), measured
+        return scan(data, min_classes=min_classes, open_image=open_image), measured
 
 
-def _look(
+def _measured(
     store: MeasureStore, describer: Describer | None, sha256: str, encoded: bytes
 ) -> Measured:
     """What is measured of one image; it is decoded where it was not measured or described before.

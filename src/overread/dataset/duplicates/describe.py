@@ -7,7 +7,7 @@ stands for the angle between descriptors. Two properties of the projections matt
 * They have no component in the space of descriptors that look the same after a mirror or a half
   turn of the patch. The mean descriptor lies there, so signs are balanced without any constant
   learned from images.
-* Each comes with its mirror twin, 128 positions further on. The descriptor of the mirrored image
+* Each comes with its mirror image, 128 positions further on. The descriptor of the mirrored image
   is then the same 256 bits with the halves swapped: flips cost nothing to describe.
 """
 
@@ -49,7 +49,7 @@ _HALF_TURN = _GRID[::-1, ::-1].ravel()
 
 @cache
 def _projections() -> NDArray[np.float32]:
-    """(128, 256) projections: 128 directions, then their mirror twins."""
+    """(128, 256) projections: 128 directions, then their mirror images."""
     same = np.zeros((128, 128))
     for move in (np.arange(128), MIRRORED, _HALF_TURN, MIRRORED[_HALF_TURN]):
         same[np.arange(128), move] += 0.25  # averages each bin over its four places

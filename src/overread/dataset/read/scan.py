@@ -42,10 +42,10 @@ class Facts:
 
 
 # Opens an image given its hash and bytes; raises ImageRefused.
-Look = Callable[[str, bytes], Facts]
+OpenImage = Callable[[str, bytes], Facts]
 
 
-def scan(data: Path, *, min_classes: int = 2, look: Look | None = None) -> Manifest:
+def scan(data: Path, *, min_classes: int = 2, open_image: OpenImage | None = None) -> Manifest:
     """The manifest of DATA: a tree of class folders, a CSV, or a MedMNIST `.npz` archive.
 
     Every image is read, hashed and decoded; those that cannot be are in `unreadable`. `split` holds
@@ -58,7 +58,7 @@ def scan(data: Path, *, min_classes: int = 2, look: Look | None = None) -> Manif
     data = Path(data).absolute()
     tree, data_set, listing = _entries(data)
     entries, unnamed = without_placeholders(tree.entries)
-    records, unreadable, noted = _open_all(data, entries, look or _decode)
+    records, unreadable, noted = _open_all(data, entries, open_image or _decode)
     manifest = Manifest(
         root=data,
         records=tuple(sorted(records, key=lambda record: record.path)),
@@ -156,10 +156,10 @@ def _decode(sha256: str, data: bytes) -> Facts:
 
 
 def _open_all(
-    data: Path, entries: tuple[Entry, ...], look: Look
+    data: Path, entries: tuple[Entry, ...], open_image: OpenImage
 ) -> tuple[list[ImageRecord], list[Unreadable], tuple[str, ...]]:
     salt = secrets.token_hex(16)  # lives as long as this scan and is stored nowhere
-    work = partial(_open, data, look, salt)
+    work = partial(_open, data, open_image, salt)
     done = track(thread_map(work, entries), "Reading images", len(entries))
     with blas_in_one_thread():
         found = list(done)
@@ -168,14 +168,14 @@ def _open_all(
     return records, [item for item in found if isinstance(item, Unreadable)], notes
 
 
-def _open(data: Path, look: Look, salt: str, entry: Entry) -> ImageRecord | Unreadable:
+def _open(data: Path, open_image: OpenImage, salt: str, entry: Entry) -> ImageRecord | Unreadable:
     try:
         encoded = image_bytes(data, entry.path)
     except DataError as error:
         return Unreadable(entry.path, _reason(error))
     sha256 = sha256_bytes(encoded)
     try:
-        facts = look(sha256, encoded)
+        facts = open_image(sha256, encoded)
         patient = entry.patient or dicom_patient(encoded, salt)
     except ImageRefused as refusal:
         return Unreadable(entry.path, _reason(refusal))

@@ -221,15 +221,15 @@ def test_one_patient_in_two_given_parts_is_a_leak(tree: Tree, tmp_path: Path) ->
     ]
 
 
-def test_swapped_labels_are_suspected(tmp_path: Path, save: Any, draw: Any) -> None:
+def test_swapped_labels_are_found(tmp_path: Path, save: Any, draw: Any) -> None:
     root = tmp_path / "data"
     for i in range(120):
         true = ("disc", "ring")[i % 2]
         given = {"disc": "ring", "ring": "disc"}[true] if i in (10, 33, 78) else true
         save(root / given / f"{i:03d}.png", draw(i, true))
     document = audit(root, tmp_path / "run", copies=False).to_dict()
-    suspects = {item["path"]: item["suggested"] for item in document["label_issues"]}
-    assert suspects == {"ring/010.png": "disc", "disc/033.png": "ring", "ring/078.png": "disc"}
+    found = {item["path"]: item["suggested"] for item in document["label_issues"]}
+    assert found == {"ring/010.png": "disc", "disc/033.png": "ring", "ring/078.png": "disc"}
     assert all(0.8 <= item["score"] <= 1 for item in document["label_issues"])
 
 

@@ -280,8 +280,8 @@ def test_a_refused_split_leaves_the_manifest_as_it_was(tree: Tree, tmp_path: Pat
     check_certificate(run)
 
 
-def test_a_naive_split_counts_the_siblings(tmp_path: Path, save: Any, draw: Any) -> None:
-    """Six equal files of each of eight pictures: nearly every test image has a sibling."""
+def test_a_naive_split_counts_the_leaked_test_images(tmp_path: Path, save: Any, draw: Any) -> None:
+    """Six equal files of each of eight pictures: nearly every test image has a copy in training."""
     for k in range(8):
         label = ("disc", "ring")[k % 2]
         for copy in range(6):

@@ -196,7 +196,7 @@ def test_within_a_part_nothing_crosses(tmp_path: Path) -> None:
     ),
     copies=st.lists(st.tuples(st.integers(0, 13), st.integers(0, 13)), max_size=4),
 )
-def test_crossing_sets_and_siblings_are_those_of_a_plain_search(
+def test_crossing_sets_and_leaked_test_images_are_those_of_a_plain_search(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[str, str, int]],
     copies: list[tuple[int, int]],
@@ -210,10 +210,10 @@ def test_crossing_sets_and_siblings_are_those_of_a_plain_search(
     sets = together(records, pairs)
     crossing = [s for s in sets if len({rows[i][0] for i in s}) > 1]
     assert found.crossing_groups == len(crossing)
-    siblings = sum(
+    leaked = sum(
         rows[i][0] == "test" for s in crossing if any(rows[j][0] == "train" for j in s) for i in s
     )
-    assert found.leaked_test_images == siblings
+    assert found.leaked_test_images == leaked
     for c in found.crossings:
         a, b = int(c.a), int(c.b)
         assert c.splits == (rows[a][0], rows[b][0]) and rows[a][0] != rows[b][0]

@@ -1,4 +1,4 @@
-"""Every headline statistic of one part (validation or test), with its 95 % interval."""
+"""Every headline statistic of one split (validation or test), with its 95 % interval."""
 
 from __future__ import annotations
 

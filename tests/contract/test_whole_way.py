@@ -266,7 +266,7 @@ def test_the_leak_price_stands_beside_the_result_and_says_how_leaky(run: Path) -
     assert certificate["leaky"] is True
     assert document(run / "leak-price", "metrics.json")["split"]["leaky"] is True
     assert document(run, "metrics.json")["split"]["leaky"] is False
-    assert price["siblings_in_training"] == certificate["siblings_in_training"] > 0
+    assert price["leaked_test_images"] == certificate["leaked_test_images"] > 0
     assert read_bundle(run / "leak-price" / "model.overread").info.data.leaky is True
     assert "eaky split" in (run / "leak-price" / "report.html").read_text("utf-8")
 

@@ -15,10 +15,10 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
-from overread.evaluation.estimates import LOSS_LIMIT, Sample, positive_mean
+from overread.evaluation.estimates import LOSS_LIMIT, Sample
 from overread.stats.effective_size import EffectiveSizes
 from overread.stats.estimate import Estimate
-from overread.stats.intervals import proportion
+from overread.stats.intervals import positive_mean, proportion
 from overread.stats.resample import Groups, group_counts
 
 pytestmark = [pytest.mark.statistical, pytest.mark.slow]

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from overread.documents.comparison import ComparedMetric, Comparison, RunSpread
 from overread.documents.metrics import IntervalMethod
@@ -28,6 +26,7 @@ from overread.evaluation.estimates import (
     with_intervals,
 )
 from overread.stats.differences import excludes_zero, paired_difference
+from overread.stats.disjoint_sets import DisjointSets
 from overread.stats.effective_size import EffectiveSizes
 from overread.stats.estimate import Estimate, tidy
 
@@ -173,18 +172,13 @@ def _check_labels(a: PredictionTable, b: PredictionTable) -> None:
 
 def _common_groups(tables: Sequence[PredictionTable]) -> tuple[str, ...]:
     """Images that any of the tables puts into one group are in one group."""
-    n = len(tables[0])
-    names: dict[tuple[int, str], int] = {}
-    rows, columns = [], []
+    joined = DisjointSets()
     for table in tables:
+        # Equal group names of two runs need not mean the same patient; the images do.
+        first: dict[str, int] = {}
         for row, group in enumerate(table.groups):
-            rows.append(row)
-            # Equal group names of two runs need not mean the same patient; the images do.
-            columns.append(n + names.setdefault((id(table), group), len(names)))
-    size = n + len(names)
-    links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size))
-    _, component = connected_components(links, directed=False)
-    return tuple(f"{part:08d}" for part in component[:n])
+            joined.join(first.setdefault(group, row), row)
+    return tuple(f"{joined.root(row):08d}" for row in range(len(tables[0])))
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ def _published(run: Path) -> list[str]:
         "test part; intervals 95 %, by group. Where the interval of the difference holds 0, the "
         "gap is seen but not proved."
     )
-    siblings = f"{price['siblings_in_training']} have a sibling in training"
+    leaked = f"{price['leaked_test_images']} have an image of their group in training"
     return [
         f"\n## {recipe} on the same images split both ways\n",
         f"    overread train {FOLDER} --out RUN --recipe {recipe} --from-scratch \\",
@@ -199,7 +199,7 @@ def _published(run: Path) -> list[str]:
         textwrap.fill(text, 100) + "\n",
         "| split | test images | accuracy |",
         "|---|---|---|",
-        f"| at random by image | {price['naive']['n']}, of which {siblings} | {shown('naive')} |",
+        f"| at random by image | {price['naive']['n']}, of which {leaked} | {shown('naive')} |",
         f"| leak-proof | {price['leak_proof']['n']}, of {metrics['test']['groups']} groups "
         f"| {shown('leak_proof')} |",
         f"| difference | | {shown('gap')} |",

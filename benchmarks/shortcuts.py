@@ -1,4 +1,4 @@
-"""Does the shortcut battery accuse a model that uses a shortcut, and nobody else?
+"""Do the shortcut tests accuse a model that uses a shortcut, and nobody else?
 
     python -m benchmarks.shortcuts --work DIR [--seeds N] [--auto N] [--data NAME=RUN]
                                    [--run NAME=RUN]
@@ -120,11 +120,11 @@ def _options() -> argparse.Namespace:
 
 
 def trial(folder: Path, seed: int, faults: Sequence[str]) -> dict[str, Any]:
-    """Draw, train, export and try once; the "shortcuts" that metrics.json would hold."""
+    """Draw, train, export and try once; the "shortcut_tests" that metrics.json would hold."""
     found: dict[str, Any] = _try(
         folder, folder, _draw(folder, seed, faults, SIZE), CLASSES, EPOCHS, seed
     )
-    shortcuts: dict[str, Any] = found["shortcuts"]
+    shortcuts: dict[str, Any] = found["shortcut_tests"]
     return shortcuts
 
 
@@ -150,10 +150,10 @@ def product(
 
 
 def learnt(run: Path, metrics: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The "shortcuts" of a run, and how far it had learnt its classes."""
+    """The "shortcut_tests" of a run, and how far it had learnt its classes."""
     epochs = len(read_csv(run / "training.csv")[1])
     test = metrics["test"]["macro_auroc"]
-    return {**metrics["shortcuts"], "seed": seed, "epochs": epochs, "test": test}
+    return {**metrics["shortcut_tests"], "seed": seed, "epochs": epochs, "test": test}
 
 
 def _small(folder: Path, run: Path) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def _small(folder: Path, run: Path) -> dict[str, Any]:
 
 
 def _again(folder: Path, run: Path) -> dict[str, Any]:
-    """The metrics of RUN's own model, with its battery run again."""
+    """The metrics of RUN's own model, with its shortcut tests run again."""
     manifest = read_manifest(run)
     return _judged(folder, run / "model.overread", manifest.root, manifest.records)
 
@@ -193,7 +193,7 @@ def _judged(
     predictor = load(model, threads=1, check=False)  # no picture for a self-test is in it
     run_shortcut_tests(predictor, root, tests, folder)
     write_predictions(folder / "predictions.csv", predict_records(predictor, root, tests)[0])
-    return recompute(folder)
+    return recompute(folder).to_dict()
 
 
 def _draw(

@@ -15,7 +15,7 @@ VERDICTS = {name: name for name in ("pass", "warn", "fail", "note")} | {"unknown
 
 def page(small: Trials, auto: Trials, runs: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """shortcuts.md: trials by the kind of data, metrics by the name of a data set and network."""
-    lines = ["# Shortcut battery", "", "Made by `python -m benchmarks.shortcuts`.", ""]
+    lines = ["# Shortcut tests", "", "Made by `python -m benchmarks.shortcuts`.", ""]
     lines += ["## Phantom data, where the truth is known", ""]
     lines += [
         f"{settings['patients']} patients of {len(CLASSES)} classes. Seeds from 20 on: those below "
@@ -99,7 +99,7 @@ def _range(rows: Sequence[Any]) -> str:
 
 
 def _run(metrics: Mapping[str, Any]) -> list[str]:
-    found = metrics["shortcuts"]
+    found = metrics["shortcut_tests"]
     lines = [
         f"Verdict: **{VERDICTS[found['verdict']]}**. {found['reason']}",
         "",
@@ -117,7 +117,7 @@ def _run(metrics: Mapping[str, Any]) -> list[str]:
             VERDICTS[row["verdict"]],
         )
         lines.append("| " + " | ".join(cells) + " |")
-    if maps := metrics.get("heatmaps"):
+    if maps := metrics.get("heatmap_overlap"):
         lines += [
             "",
             f"Evidence inside the mask: {_text(maps['inside'])}, area of the mask: "

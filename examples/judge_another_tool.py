@@ -15,11 +15,14 @@ from overread.evaluation.summary import evaluate_table
 
 
 def main(table: str) -> None:
-    test = evaluate_table(read_predictions(Path(table)))["test"]
-    print(f"{test['n']} images of {test['groups']} groups")
+    test = evaluate_table(read_predictions(Path(table))).test
+    if test is None:
+        return
+    print(f"{test.n} images of {test.groups} groups")
+    figures = test.estimates()
     for name in ("accuracy", "balanced_accuracy", "macro_auroc", "rms_calibration_error"):
-        low, high = test[name]["ci95"]
-        print(f"{name:18} {test[name]['value']:.3f} ({low:.3f} to {high:.3f})")
+        found = figures[name]
+        print(f"{name:18} {found.value:.3f} ({found.low:.3f} to {found.high:.3f})")
 
 
 if __name__ == "__main__":

@@ -59,18 +59,19 @@ def picture(path: Path, seed: int, *, heat: bool = False) -> None:
 
 
 def make_run(
-    run: Path, table: PredictionTable | None = None, *, policy: str = "leak-proof"
+    run: Path, table: PredictionTable | None = None, *, method: str = "leak-proof"
 ) -> Path:
     """A whole run folder: tables, documents, mistakes as pictures."""
     run.mkdir(parents=True, exist_ok=True)
     table = make_table() if table is None else table
     write_predictions(run / "predictions.csv", table)
-    _manifest(run, table, crossing=policy != "leak-proof")
-    write_json(run / "metrics.json", evaluate_table(table, resamples=200, test_set_uses=1))
+    _manifest(run, table, crossing=method != "leak-proof")
+    write_json(
+        run / "metrics.json", evaluate_table(table, resamples=200, test_set_uses=1).to_dict()
+    )
     counts = {name: table.labels.count(name) for name in table.classes}
     certificate = {
-        "method": "grouped, stratified",
-        "policy": policy,
+        "method": method,
         "ratio": [7, 1, 2],
         "seed": 0,
         "groups": 780,
@@ -79,7 +80,7 @@ def make_run(
             "val": counts,
             "test": counts,
         },
-        "crossing_groups": 0 if policy == "leak-proof" else 41,
+        "crossing_groups": 0 if method == "leak-proof" else 41,
         "manifest_sha256": sha256_file(run / "manifest.csv"),
         "verified_by": "overread.dataset.split.verifier 0.1.0",
     }
@@ -129,7 +130,7 @@ def _audit(counts: dict[str, int]) -> dict[str, object]:
             {"probe": "size_aspect", "auroc": 0.83, "ci95": [0.79, 0.87], "verdict": "shortcut"},
             {"probe": "border_pixels", "auroc": 0.55, "ci95": [0.49, 0.61], "verdict": "clean"},
         ],
-        "passport": "BUSI",
+        "known_data_set": "BUSI",
         "verdict": "warnings",
     }
 
@@ -182,7 +183,7 @@ def sample_run(whole_run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run_maker() -> Callable[..., Path]:
-    """`make_run(folder, table, policy=...)`."""
+    """`make_run(folder, table, method=...)`."""
     return make_run
 
 

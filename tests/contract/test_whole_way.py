@@ -114,9 +114,10 @@ def test_metrics_have_the_contracts_fields_each_with_an_interval(run: Path) -> N
             low, high = found["ci95"]
             assert found["value"] is None or low <= found["value"] <= high
     assert metrics["test_set_uses"] == 1
-    rows = metrics["shortcuts"]["rows"]
+    rows = metrics["shortcut_tests"]["rows"]
     assert {"border_only", "masked_out", "reencoded"} <= {row["intervention"] for row in rows}
-    assert metrics["heatmaps"]["n"] + metrics["heatmaps"]["empty"] > 0, "phantom data have masks"
+    overlap = metrics["heatmap_overlap"]
+    assert overlap["n"] + overlap["empty"] > 0, "phantom data have masks"
 
 
 def test_the_card_counts_the_parameters_of_the_network(run: Path) -> None:
@@ -309,14 +310,15 @@ def test_a_model_is_judged_on_other_data_with_the_drop(
     out = tmp_path / "external"
     with pytest.raises(DataError, match="'harmless' is not one of the model's"):
         overread.evaluate(run / "model.overread", other, out)
-    metrics = overread.evaluate(run / "model.overread", other, out, labels={"harmless": "benign"})
+    found = overread.evaluate(run / "model.overread", other, out, labels={"harmless": "benign"})
+    metrics = found.to_dict()
     assert metrics["val"] is None
     inside = document(run, "metrics.json")["test"]["accuracy"]["value"]
     drop = metrics["drop"]["accuracy"]
     assert drop["value"] == pytest.approx(metrics["test"]["accuracy"]["value"] - inside, abs=1e-9)
     assert drop["ci95"][0] < drop["value"] < drop["ci95"][1]
     assert {p.name for p in out.iterdir()} >= {"predictions.csv", "metrics.json", "report.html"}
-    with pytest.raises(DataError, match="holds a run already"):
+    with pytest.raises(DataError, match="already has a run in it"):
         overread.evaluate(run / "model.overread", other, out)
 
 

@@ -59,7 +59,7 @@ def test_paired_differences_cover_the_truth(shifts: tuple[float, float]) -> None
     held = dict.fromkeys(truth, 0)
     for seed in range(SIMULATIONS):
         a, b = two_models(rng, 156, shifts)
-        rows = compare([a], [b], resamples=200, seed=seed)["metrics"]
+        rows = compare([a], [b], resamples=200, seed=seed).to_dict()["metrics"]
         for name, value in truth.items():
             low, high = rows[name]["difference"]["ci95"]
             held[name] += low <= value <= high
@@ -100,7 +100,7 @@ def test_labels_that_say_nothing_give_no_better_model() -> None:
     for seed in range(200):
         a, b = two_models(rng, 80, (0.0, 0.0))
         b = replace(b, probabilities=a.probabilities[::-1].copy())
-        found += compare([a], [b], resamples=200, seed=seed)["metrics"]["macro_auroc"][
+        found += compare([a], [b], resamples=200, seed=seed).to_dict()["metrics"]["macro_auroc"][
             "excludes_zero"
         ]
     assert found / 200 < 0.1

@@ -15,10 +15,10 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
-from overread.evaluation.estimates import LOSS_LIMIT, Sample, positive_mean
-from overread.stats.effective_size import Limits
+from overread.evaluation.estimates import LOSS_LIMIT, Sample
+from overread.stats.effective_size import EffectiveSizes
 from overread.stats.estimate import Estimate
-from overread.stats.intervals import proportion
+from overread.stats.intervals import positive_mean, proportion
 from overread.stats.resample import Groups, group_counts
 
 pytestmark = [pytest.mark.statistical, pytest.mark.slow]
@@ -58,7 +58,7 @@ def auroc(sample: Sample, seed: int) -> Estimate:
     draws = group_counts(groups, RESAMPLES, seed)
     drawn = np.concatenate([ranking.areas(np.ascontiguousarray(d.T))[0] for d in draws])
     value = ranking.areas(np.ones((groups, 1)))[0][0]
-    limits = Limits.of(sample.truth, sample.right, sample.groups)
+    limits = EffectiveSizes.of(sample.truth, sample.right, sample.groups)
     return limits.bounded(value, drawn, limits.ranked[1])
 
 

@@ -72,7 +72,7 @@ def fit_gate(
     """The gate for images like `views` (n rows), and what `bundle.json` says of it.
 
     `groups` (n) are never torn apart by the cross-validation. `held_out` (n) marks images that the
-    network was not trained on (the validation part): the limit lets `accept` of these pass, and of
+    network was not trained on (the validation split): the limit lets `accept` of these pass, and of
     all images. Needs at least 20 images.
     """
     folds = _folds(groups, seed)

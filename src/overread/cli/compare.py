@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from overread.cli.output import JsonFlag, console, print_json
+
+if TYPE_CHECKING:
+    from overread.documents.comparison import Comparison, RunSpread
+    from overread.stats.estimate import Estimate
 
 
 def compare(
@@ -25,39 +29,37 @@ def compare(
 
     sides = [read_side(run) for run in (run_a, run_b)]
     found = compare_tables(*sides, resamples=resamples)
-    document = {"a": run_a.as_posix(), "b": run_b.as_posix(), **found}
     if json:
-        print_json(document)
-    else:
-        _show(document)
+        print_json({"a": run_a.as_posix(), "b": run_b.as_posix(), **found.to_dict()})
+        return
+    console.print(f"A  {run_a.as_posix()}\nB  {run_b.as_posix()}")
+    _show(found)
 
 
-def _show(document: dict[str, Any]) -> None:
-    console.print(f"A  {document['a']}\nB  {document['b']}")
-    console.print(f"{document['n']} images of {document['groups']} groups, judged by both\n")
+def _show(found: Comparison) -> None:
+    console.print(f"{found.n} images of {found.groups} groups, judged by both\n")
     console.print(f"{'':24}{'A':>24}{'B':>24}{'A - B':>28}")
-    for name, row in document["metrics"].items():
-        texts = [_text(row[side]) for side in ("a", "b", "difference")]
-        mark = "  *" if row["excludes_zero"] else ""
+    for name, row in found.metrics.items():
+        texts = [_text(estimate) for estimate in (row.a, row.b, row.difference)]
+        mark = "  *" if row.excludes_zero else ""
         console.print(f"{name:24}{texts[0]:>24}{texts[1]:>24}{texts[2]:>28}{mark}")
-        for side in "ab":
-            if f"spread_{side}" in row:
-                console.print(f"{'':4}{_spread(side, row[f'spread_{side}'])}")
+        for side, spread in (("A", row.spread_a), ("B", row.spread_b)):
+            if spread:
+                console.print(f"{'':4}{_spread(side, spread)}")
     console.print("\n95 % intervals, by group. * the interval of the difference excludes 0")
-    for side, number in document["left_out"].items():
+    for side, number in found.left_out.items():
         if number:
             console.print(f"{number} test images of {side.upper()} have no partner: left out")
 
 
-def _text(estimate: dict[str, Any]) -> str:
-    if estimate["value"] is None:
+def _text(estimate: Estimate) -> str:
+    if estimate.value is None:
         return "undefined"
-    low, high = estimate["ci95"]
-    return f"{estimate['value']:.3f} ({low:.3f} to {high:.3f})"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
-def _spread(side: str, found: dict[str, Any]) -> str:
-    if found["sd"] is None:
-        return f"{side.upper()}: too few runs for a spread"
-    low, high = found["range"]
-    return f"{side.upper()}, {found['runs']} runs: sd {found['sd']:.3f}, {low:.3f} to {high:.3f}"
+def _spread(side: str, found: RunSpread) -> str:
+    if found.sd is None:
+        return f"{side}: too few runs for a spread"
+    low, high = found.range
+    return f"{side}, {found.runs} runs: sd {found.sd:.3f}, {low:.3f} to {high:.3f}"

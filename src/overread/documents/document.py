@@ -87,6 +87,8 @@ def worded(error: ValidationError) -> str:
     short = value if len(value) <= 60 else f"{value[:57]}..."
     if expected := KINDS.get(problem["type"]):
         return f"has {field} {short}, not {expected}"
+    if problem["type"] == "greater_than_equal":
+        return f"has {field} {short}, less than {problem['ctx']['ge']}"
     return f"has {field} {short}: {problem['msg']}"
 
 

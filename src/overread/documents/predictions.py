@@ -146,7 +146,7 @@ def table_of(
     """
     classes = _classes(path, columns)
     if not rows:
-        raise DataError("holds no predictions", where=path, hint="Check what wrote it.")
+        raise DataError("has no predictions", where=path, hint="Check what wrote it.")
     several = _several(rows) if multilabel is None else multilabel
     probabilities = _probabilities(path, rows, classes)
     if not several:

@@ -1,4 +1,4 @@
-"""Making probabilities mean what they say, from the validation part alone.
+"""Making probabilities mean what they say, from the validation split alone.
 
 Candidates, simplest first: leave the logits alone; one temperature (Guo et al. 2017, arXiv
 1706.04599); a scale and a bias a class; an isotonic curve a class (Zadrozny and Elkan 2002). Each
@@ -98,15 +98,15 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _FitData:
     """What calibrations are fitted on: logits and truth (n, K)."""
 
     logits: Floats
     truth: Bools
     multilabel: bool
 
-    def take(self, rows: Bools) -> _Part:
-        return _Part(self.logits[rows], self.truth[rows], self.multilabel)
+    def take(self, rows: Bools) -> _FitData:
+        return _FitData(self.logits[rows], self.truth[rows], self.multilabel)
 
     def losses(self, calibration: Calibration) -> Floats:
         """(n,) log loss of each row."""
@@ -116,7 +116,7 @@ class _Part:
     def softened(self) -> Floats:
         """(n, K) targets short of 0 and 1 by what so few images leave open (Platt 1999).
 
-        Fitted to 0 and 1 themselves, a validation part without an error asks for certainty.
+        Fitted to 0 and 1 themselves, a validation split without an error asks for certainty.
         """
         own, others = 1 / (self.truth.sum(0) + 2), 1 / ((~self.truth).sum(0) + 2)
         if self.multilabel:
@@ -137,7 +137,7 @@ def fit_calibration(
     targets: NDArray[np.integer[Any]],
     groups: Sequence[str],
 ) -> Calibration:
-    """The calibration with the lowest cross-validated log loss on the validation part.
+    """The calibration with the lowest cross-validated log loss on the validation split.
 
     `logits` (n, K); `targets` (n,) class numbers, or (n, K) of 0/1 for several labels an image;
     `groups` (n,) names whose images are never parted. A scale a class or a curve a class must beat
@@ -145,7 +145,7 @@ def fit_calibration(
     """
     scores, multilabel = np.asarray(logits, float), targets.ndim == 2
     truth = targets.astype(bool) if multilabel else np.eye(scores.shape[1], dtype=bool)[targets]
-    part, members = _Part(scores, truth, multilabel), group_rows(groups)
+    part, members = _FitData(scores, truth, multilabel), group_rows(groups)
     best = Calibration.identity(scores.shape[1], multilabel)
     if members.count < 2 * FOLDS:
         return best
@@ -167,7 +167,9 @@ def _folds(truth: Bools, groups: Groups) -> NDArray[np.intp]:
     return fold[groups.codes]
 
 
-def _held_out(fit: Callable[[_Part], Calibration], part: _Part, folds: NDArray[np.intp]) -> Floats:
+def _held_out(
+    fit: Callable[[_FitData], Calibration], part: _FitData, folds: NDArray[np.intp]
+) -> Floats:
     """(n,) loss of each row under a fit that has not seen its fold."""
     loss = np.empty(len(folds))
     for fold in range(FOLDS):
@@ -176,7 +178,7 @@ def _held_out(fit: Callable[[_Part], Calibration], part: _Part, folds: NDArray[n
     return loss
 
 
-def _temperature(part: _Part) -> Calibration:
+def _temperature(part: _FitData) -> Calibration:
     classes = part.logits.shape[1]
 
     def scaled(log_scale: float) -> Calibration:
@@ -190,7 +192,7 @@ def _temperature(part: _Part) -> Calibration:
     return scaled(float(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
-def _vector(part: _Part) -> Calibration:
+def _vector(part: _FitData) -> Calibration:
     """A scale and a bias a class, drawn towards the common temperature where data are few."""
     start = np.log(_temperature(part).scale)
     classes = len(start)
@@ -213,7 +215,7 @@ def _vector(part: _Part) -> Calibration:
     return Calibration("vector", tuple(scale), tuple(bias), part.multilabel)
 
 
-def _isotonic(part: _Part) -> Calibration:
+def _isotonic(part: _FitData) -> Calibration:
     """A rising curve a class through the observed shares, read off at fixed probabilities."""
     raw = Calibration.identity(part.logits.shape[1], part.multilabel)
     columns = zip(raw.apply(part.logits).T, part.truth.T, strict=True)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from overread.documents.comparison import ComparedMetric, Comparison, RunSpread
+from overread.documents.metrics import IntervalMethod
 from overread.documents.predictions import PredictionTable, read_predictions
 from overread.errors import DataError
 from overread.evaluation.estimates import (
@@ -27,6 +26,7 @@ from overread.evaluation.estimates import (
     with_intervals,
 )
 from overread.stats.differences import excludes_zero, paired_difference
+from overread.stats.disjoint_sets import DisjointSets
 from overread.stats.effective_size import EffectiveSizes
 from overread.stats.estimate import Estimate, tidy
 
@@ -47,12 +47,12 @@ def read_side(path: Path) -> list[PredictionTable]:
         files = sorted(path.glob(f"*/{FILE}"))
     if not files:
         raise DataError(
-            f"holds no {FILE}", where=path, hint="Give a finished run, or a folder of such runs."
+            f"has no {FILE}", where=path, hint="Give a finished run, or a folder of such runs."
         )
     tables = [read_predictions(file).select("test") for file in files]
     for file, table in zip(files, tables, strict=True):
         if not len(table):
-            raise DataError("holds no row of the split 'test'", where=file)
+            raise DataError("has no row in the split 'test'", where=file)
     return tables
 
 
@@ -62,7 +62,7 @@ def compare(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Comparison:
     """Every headline metric of both sides and the difference a - b, each with its interval.
 
     Raises DataError where the sides share no image, have other classes, or disagree on a label.
@@ -71,17 +71,18 @@ def compare(
     judged = [_judge(side, resamples, seed) for side in sides]
     metrics = {name: _row(name, *judged) for name in HEADLINES}
     paths = sides[0].tables[0].paths
-    return {
-        "n": len(paths),
-        "groups": judged[0].samples[0].groups.count,
-        "left_out": {
-            name: sum(map(len, given)) - len(paths) * len(side.tables)
-            for name, given, side in zip("ab", (a, b), sides, strict=True)
-        },
-        "runs": {"a": len(a), "b": len(b)},
-        "metrics": metrics,
-        "method": {"interval": "95 %, paired by group", "resamples": resamples, "seed": seed},
+    left_out = {
+        name: sum(map(len, given)) - len(paths) * len(side.tables)
+        for name, given, side in zip("ab", (a, b), sides, strict=True)
     }
+    return Comparison(
+        n=len(paths),
+        groups=judged[0].samples[0].groups.count,
+        left_out=left_out,
+        runs={"a": len(a), "b": len(b)},
+        metrics=metrics,
+        method=IntervalMethod(interval="95 %, paired by group", resamples=resamples, seed=seed),
+    )
 
 
 @dataclass(frozen=True)
@@ -171,22 +172,17 @@ def _check_labels(a: PredictionTable, b: PredictionTable) -> None:
 
 def _common_groups(tables: Sequence[PredictionTable]) -> tuple[str, ...]:
     """Images that any of the tables puts into one group are in one group."""
-    n = len(tables[0])
-    names: dict[tuple[int, str], int] = {}
-    rows, columns = [], []
+    joined = DisjointSets()
     for table in tables:
+        # Equal group names of two runs need not mean the same patient; the images do.
+        first: dict[str, int] = {}
         for row, group in enumerate(table.groups):
-            rows.append(row)
-            # Equal group names of two runs need not mean the same patient; the images do.
-            columns.append(n + names.setdefault((id(table), group), len(names)))
-    size = n + len(names)
-    links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size))
-    _, component = connected_components(links, directed=False)
-    return tuple(f"{part:08d}" for part in component[:n])
+            joined.join(first.setdefault(group, row), row)
+    return tuple(f"{joined.root(row):08d}" for row in range(len(tables[0])))
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _SideFigures:
     """One side's estimates and resamples, and the values of its runs or folds."""
 
     samples: tuple[Sample, ...]
@@ -196,7 +192,7 @@ class _Judged:
     limits: EffectiveSizes
 
 
-def _judge(side: _Side, resamples: int, seed: int) -> _Judged:
+def _judge(side: _Side, resamples: int, seed: int) -> _SideFigures:
     samples = tuple(Sample.of(table) for table in side.tables)
     points = [point(sample) for sample in samples]
     draws = [bootstrap(sample, resamples, seed) for sample in samples]
@@ -208,7 +204,7 @@ def _judge(side: _Side, resamples: int, seed: int) -> _Judged:
         points = [point(Sample.of(_at(side.tables[0], fold))) for fold in _kept(side)]
     values = {name: [_scalar(p, name) for p in points] for name in HEADLINES}
     limits = EffectiveSizes.of(samples[0].truth, samples[0].right, samples[0].groups)
-    return _Judged(samples, estimates, drawn, values, limits)
+    return _SideFigures(samples, estimates, drawn, values, limits)
 
 
 def _kept(side: _Side) -> list[list[str]]:
@@ -233,13 +229,13 @@ def _cases(name: str, limits: EffectiveSizes) -> float:
     return 4 * limits.balanced
 
 
-def _drawn(judged: _Judged, name: str) -> Floats:
+def _drawn(judged: _SideFigures, name: str) -> Floats:
     if name == "rms_calibration_error":
         return np.sqrt(np.maximum(judged.drawn["squared_calibration_error"], 0.0))
     return judged.drawn[name]
 
 
-def _row(name: str, a: _Judged, b: _Judged) -> dict[str, Any]:
+def _row(name: str, a: _SideFigures, b: _SideFigures) -> ComparedMetric:
     gap = paired_difference(
         a.estimates[name],
         b.estimates[name],
@@ -248,26 +244,28 @@ def _row(name: str, a: _Judged, b: _Judged) -> dict[str, Any]:
         cases=min(_cases(name, side.limits) for side in (a, b)),
         reach=REACH.get(name, 1.0),
     )
-    row = {
-        "a": a.estimates[name].to_dict(),
-        "b": b.estimates[name].to_dict(),
-        "difference": gap.to_dict(),
-        "excludes_zero": excludes_zero(gap),
+    spreads = {
+        f"spread_{side}": spread(judged.values[name])
+        for side, judged in (("a", a), ("b", b))
+        if len(judged.values[name]) > 1
     }
-    for side, judged in (("a", a), ("b", b)):
-        if len(judged.values[name]) > 1:
-            row[f"spread_{side}"] = spread(judged.values[name])
-    return row
+    return ComparedMetric(
+        a=a.estimates[name].rounded(),
+        b=b.estimates[name].rounded(),
+        difference=gap.rounded(),
+        excludes_zero=excludes_zero(gap),
+        **spreads,
+    )
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
+def spread(values: Sequence[float]) -> RunSpread:
     """Mean, standard deviation and range of one metric over seeds or folds."""
     known = np.array([value for value in values if np.isfinite(value)])
     if len(known) < 2:
-        return {"runs": len(known), "mean": None, "sd": None, "range": [None, None]}
-    return {
-        "runs": len(known),
-        "mean": tidy(float(known.mean())),
-        "sd": tidy(float(known.std(ddof=1))),
-        "range": [tidy(float(known.min())), tidy(float(known.max()))],
-    }
+        return RunSpread(runs=len(known), mean=None, sd=None, range=(None, None))
+    return RunSpread(
+        runs=len(known),
+        mean=tidy(float(known.mean())),
+        sd=tidy(float(known.std(ddof=1))),
+        range=(tidy(float(known.min())), tidy(float(known.max()))),
+    )

@@ -1,7 +1,7 @@
 """Sets of classes that hold the true one as often as promised, for each class (Mondrian).
 
 Split conformal prediction (Vovk 2013, arXiv 1209.2673) on 1 - p(true class), one threshold a class,
-from the validation part. Several images of one group count as one vote together, which keeps the
+from the validation split. Several images of one group count as one vote together, which keeps the
 promise for an image of a new patient (Lee, Barber and Willett 2023, arXiv 2306.06342).
 
 A class with too few groups for a promise of its own shares in that of all classes together, as the

@@ -1,4 +1,4 @@
-"""Every headline statistic of one part (validation or test), with its 95 % interval."""
+"""Every headline statistic of one split (validation or test), with its 95 % interval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from overread.documents.predictions import PredictionTable
 from overread.evaluation import metrics
@@ -21,7 +20,7 @@ from overread.evaluation.reliability import (
 )
 from overread.stats.effective_size import EffectiveSizes
 from overread.stats.estimate import UNDEFINED, Estimate
-from overread.stats.intervals import LEVEL, Z, proportion, score_interval
+from overread.stats.intervals import LEVEL, Z, positive_mean, proportion, score_interval
 from overread.stats.ranking import GroupRanking
 from overread.stats.ratios import defined_mean, ratio
 from overread.stats.resample import Groups, group_counts, group_rows
@@ -29,7 +28,6 @@ from overread.stats.resample import Groups, group_counts, group_rows
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 LOSS_LIMIT = {"nll": -float(np.log(metrics.SMALLEST_PROBABILITY)), "brier": 2.0}
-NEXT_TO_NOTHING = 1e-6
 BOUNDED = ("balanced_accuracy", "macro_auroc", "macro_average_precision", "macro_f1", "mcc")
 HEADLINES = (
     "accuracy",
@@ -232,28 +230,6 @@ def _loss(sample: Sample, name: str) -> Estimate:
     return positive_mean(
         sample.groups.sum(rows), sample.groups.sum(np.ones(len(rows))), LOSS_LIMIT[name]
     )
-
-
-def positive_mean(sums: Floats, sizes: Floats, limit: float) -> Estimate:
-    """Mean loss per image from (groups,) sums, each group left out in turn (jackknife).
-
-    Student's t on the logarithm: losses are skewed. Groups of very different sizes are worth fewer
-    (Kish 1965), and leaving one out sees how a few bad images make the mean, which its linear
-    approximation does not.
-    """
-    sums, sizes = sums[sizes > 0], sizes[sizes > 0]
-    n, groups = float(sizes.sum()), len(sizes)
-    value = float(sums.sum() / n)
-    least = limit * NEXT_TO_NOTHING
-    # Losses of next to nothing say little about the one that was not met.
-    if value < least or groups < 2:
-        return Estimate(value, 0.0, limit * score_interval(0.0, groups)[1])
-    without = np.maximum((sums.sum() - sums) / (n - sizes), least)
-    spread = np.sum(np.log(without / value) ** 2) * (groups - 1) / groups
-    units = max(n**2 / float(np.sum(sizes**2)) - 1, 1.0)
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, units) * np.sqrt(spread))
-    low, high = value * np.exp(-reach), value * np.exp(min(reach, 50.0))
-    return Estimate(value, float(low), float(min(high, max(limit, value))))
 
 
 def calibration_error(squared: float, sample: Sample) -> Estimate:

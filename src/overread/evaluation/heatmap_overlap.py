@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from overread.documents.metrics import HeatmapOverlap, OverlapFigures
 from overread.errors import DataError
 from overread.files import read_csv, write_csv
-from overread.stats.estimate import UNDEFINED, Estimate
-from overread.stats.intervals import LEVEL
-from overread.stats.resample import group_counts, group_rows
+from overread.stats.estimate import Estimate
+from overread.stats.intervals import bounded_mean
+from overread.stats.resample import group_rows
 
 OVERLAP_FILE = "heatmap_overlap.csv"
 COLUMNS = ("path", "group", "label", "predicted", "area", "inside")
@@ -98,25 +97,16 @@ def _means(overlaps: Sequence[ImageOverlap], resamples: int, seed: int) -> Overl
     drawn = [row for row in overlaps if row.inside is not None]
     inside = np.array([row.inside for row in drawn], dtype=float)
     area = np.array([row.area for row in drawn], dtype=float)
-    groups = [row.group for row in drawn]
-    columns = {"inside": inside, "area": area, "excess": inside - area}
-    means = {
-        name: _mean(values, groups, resamples, seed, low=-1.0 if name == "excess" else 0.0)
-        for name, values in columns.items()
-    }
-    return OverlapFigures(n=len(drawn), empty=len(overlaps) - len(drawn), **means)
+    groups = group_rows([row.group for row in drawn])
 
+    def mean(values: Floats, low: float = 0.0) -> Estimate:
+        found = bounded_mean(values, groups, resamples=resamples, seed=seed, low=low)
+        return found.rounded()
 
-def _mean(
-    values: Floats, groups: Sequence[str], resamples: int, seed: int, *, low: float
-) -> Estimate:
-    """Student's t on the group bootstrap's spread, within [low, 1]; all None for under 2 groups."""
-    rows = group_rows(groups)
-    if rows.count < 2:
-        return UNDEFINED
-    sums, sizes = rows.sum(values), rows.sum(np.ones(len(values)))
-    blocks = group_counts(rows.count, resamples, seed)
-    drawn = np.concatenate([(block @ sums) / (block @ sizes) for block in blocks])
-    mean, units = float(values.mean()), rows.count - 1
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, units) * np.std(drawn) * np.sqrt(1 + 1 / units))
-    return Estimate(mean, max(mean - reach, low), min(mean + reach, 1.0)).rounded()
+    return OverlapFigures(
+        n=len(drawn),
+        empty=len(overlaps) - len(drawn),
+        inside=mean(inside),
+        area=mean(area),
+        excess=mean(inside - area, -1.0),
+    )

@@ -153,7 +153,7 @@ def judge(
 
 
 def _averaged(answers: PredictionTable) -> PredictionTable:
-    """One row an image: the mean of its answers, where it was tried with several covers."""
+    """One row an image: the mean of its answers, where it was covered in several ways."""
     places: dict[str, list[int]] = {}
     for i, path in enumerate(answers.paths):
         places.setdefault(path, []).append(i)

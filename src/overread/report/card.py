@@ -192,10 +192,10 @@ def _details(files: RunFiles) -> Iterator[Line]:
 
 
 def _use(files: RunFiles) -> Iterator[Line]:
-    part = files.part or SplitMetrics()
-    field = "classes" if part.classes else "per_class"
-    classes = ", ".join(part.classes or part.per_class)
-    yield Line(say("card.classes"), classes, f"metrics.json:{files.part_name}.{field}")
+    judged = files.judged or SplitMetrics()
+    field = "classes" if judged.classes else "per_class"
+    classes = ", ".join(judged.classes or judged.per_class)
+    yield Line(say("card.classes"), classes, f"metrics.json:{files.split_name}.{field}")
     yield from _supply("intended", "users", "out_of_scope")
 
 
@@ -213,10 +213,10 @@ def _training_data(files: RunFiles) -> Iterator[Line]:
 
 
 def _evaluation_data(files: RunFiles) -> Iterator[Line]:
-    part, name = files.part, files.part_name
-    yield Line(say("card.part"), say(f"part.{name}") if part else None, f"metrics.json:{name}")
+    judged, name = files.judged, files.split_name
+    yield Line(say("card.part"), say(f"part.{name}") if judged else None, f"metrics.json:{name}")
     for field in ("n", "groups"):
-        found = _dig(part, field)
+        found = _dig(judged, field)
         value = None if found is None else _words(found)
         yield Line(say(f"card.test_{field}"), value, f"metrics.json:{name}.{field}")
     yield _first(files, "split", "certificate.json:method")
@@ -231,21 +231,21 @@ def _evaluation_data(files: RunFiles) -> Iterator[Line]:
 
 
 def _results(files: RunFiles) -> Iterator[Line]:
-    part, name = files.part or SplitMetrics(), files.part_name
-    known = part.estimates()
+    judged, name = files.judged or SplitMetrics(), files.split_name
+    known = judged.estimates()
     for metric in OVERALL:
         what = say(f"metric.{metric}.name")
-        yield _estimate(what, known.get(metric), part.n, metric, f"{name}.{metric}")
-    for label, row in list(part.per_class.items())[:LARGEST]:
+        yield _estimate(what, known.get(metric), judged.n, metric, f"{name}.{metric}")
+    for label, row in list(judged.per_class.items())[:LARGEST]:
         for metric in BY_CLASS:
-            n = row.n if metric == "sensitivity" else part.n
+            n = row.n if metric == "sensitivity" else judged.n
             what = say("card.of_class", metric=say(f"metric.{metric}.name"), name=_safe(label))
             field = f"{name}.per_class.{label}.{metric}"
             yield _estimate(what, getattr(row, metric), n, metric, field)
-    answered = part.answered or AnsweredMetrics()
+    answered = judged.answered or AnsweredMetrics()
     for key, title in (("coverage", "coverage"), ("accuracy", "answered_accuracy")):
         field = f"{name}.answered.{key}"
-        yield _estimate(say(f"report.{title}"), getattr(answered, key), part.n, "accuracy", field)
+        yield _estimate(say(f"report.{title}"), getattr(answered, key), judged.n, "accuracy", field)
 
 
 def _estimate(

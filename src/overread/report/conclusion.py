@@ -75,7 +75,7 @@ class Conclusion:
 
 
 def conclude(
-    part: SplitMetrics,
+    judged: SplitMetrics,
     leak: LeakState,
     *,
     probes: Sequence[ShortcutProbe] = (),
@@ -85,44 +85,44 @@ def conclude(
 
     `probes` are the audit's; `tested` is what the shortcut tests say, where that is bad.
     """
-    if not _balanced(part):
+    if not _balanced(judged):
         return Conclusion((say("verdict.nothing"),))
     leaky = say("verdict.leaky") if leak.state == "leaky" else None
-    chance = _chance(part)
+    chance = _chance(judged)
     if leaky and chance and chance.key == "verdict.chance_better":
         chance = None  # a leak alone can do that
-    main = (_lead(part, leak), leaky, chance, _size(part))
-    further = (_weakest(part), _abstention(part))
+    main = (_lead(judged, leak), leaky, chance, _size(judged))
+    further = (_weakest(judged), _abstention(judged))
     warnings = (tested, _shortcut(probes))
     return Conclusion(*(tuple(filter(None, group)) for group in (main, further, warnings)))
 
 
-def _balanced(part: SplitMetrics) -> tuple[float, ...]:
-    return checked(part.balanced_accuracy, part.n, "balanced_accuracy")
+def _balanced(judged: SplitMetrics) -> tuple[float, ...]:
+    return checked(judged.balanced_accuracy, judged.n, "balanced_accuracy")
 
 
-def _lead(part: SplitMetrics, leak: LeakState) -> Said:
-    value, low, high = map(percent, _balanced(part))
+def _lead(judged: SplitMetrics, leak: LeakState) -> Said:
+    value, low, high = map(percent, _balanced(judged))
     # With several findings an image, those rightly not named count as much as those named.
-    kind = "rules" if part.multilabel else "recognises"
+    kind = "rules" if judged.multilabel else "recognises"
     return say(
         f"verdict.lead_{leak.state}",
-        n=f"{part.n:,}",
-        groups=f"{part.n if part.groups is None else part.groups:,}",
+        n=f"{judged.n:,}",
+        groups=f"{judged.n if judged.groups is None else judged.groups:,}",
         does=say(f"verdict.{kind}", value=value),
         low=low,
         high=high,
     )
 
 
-def guess_level(part: SplitMetrics) -> float | None:
+def guess_level(judged: SplitMetrics) -> float | None:
     """Balanced accuracy of guessing: 1/K, or one half for several labels an image."""
-    classes = len(part.per_class)
-    return (0.5 if part.multilabel else 1 / classes) if classes >= 2 else None
+    classes = len(judged.per_class)
+    return (0.5 if judged.multilabel else 1 / classes) if classes >= 2 else None
 
 
-def _chance(part: SplitMetrics) -> Said | None:
-    found, guess = _balanced(part), guess_level(part)
+def _chance(judged: SplitMetrics) -> Said | None:
+    found, guess = _balanced(judged), guess_level(judged)
     if not found or guess is None:
         return None
     _, low, high = found
@@ -130,8 +130,8 @@ def _chance(part: SplitMetrics) -> Said | None:
     return say(f"verdict.chance_{outcome}", guess=percent(guess))
 
 
-def _size(part: SplitMetrics) -> Said | None:
-    found = _balanced(part)
+def _size(judged: SplitMetrics) -> Said | None:
+    found = _balanced(judged)
     if not found:
         return None
     _, low, high = found
@@ -139,17 +139,17 @@ def _size(part: SplitMetrics) -> Said | None:
     width = f"{100 * (high - low):.1f}"
     return say(
         f"verdict.size_{kind}",
-        n=f"{part.n:,}",
+        n=f"{judged.n:,}",
         low=percent(low, 0),
         high=percent(high, 0),
         width=width,
     )
 
 
-def _weakest(part: SplitMetrics) -> Said | None:
+def _weakest(judged: SplitMetrics) -> Said | None:
     rows = {
         name: found
-        for name, row in part.per_class.items()
+        for name, row in judged.per_class.items()
         if (found := checked(row.sensitivity, row.n, f"per_class.{name}.sensitivity"))
     }
     if not rows:
@@ -157,8 +157,8 @@ def _weakest(part: SplitMetrics) -> Said | None:
     name = min(rows, key=lambda key: (rows[key][0], key))
     value, low, high = rows[name]
     if value == 1.0:
-        return _no_mistake(part)
-    n = part.per_class[name].n or 0
+        return _no_mistake(judged)
+    n = judged.per_class[name].n or 0
     return say(
         "verdict.weakest",
         name=name,
@@ -167,20 +167,20 @@ def _weakest(part: SplitMetrics) -> Said | None:
         value=percent(value),
         low=percent(low),
         high=percent(high),
-        mostly=_mostly(part, name),
+        mostly=_mostly(judged, name),
     )
 
 
-def _no_mistake(part: SplitMetrics) -> Said | None:
-    found = checked(part.accuracy, part.n, "accuracy")
+def _no_mistake(judged: SplitMetrics) -> Said | None:
+    found = checked(judged.accuracy, judged.n, "accuracy")
     if not found or found[0] < 1.0:
         return None
-    return say("verdict.no_mistake", n=f"{part.n:,}", most=percent(1 - found[1]))
+    return say("verdict.no_mistake", n=f"{judged.n:,}", most=percent(1 - found[1]))
 
 
-def _mostly(part: SplitMetrics, name: str) -> Said | str:
+def _mostly(judged: SplitMetrics, name: str) -> Said | str:
     """', most often taken for X' for the commonest wrong answer to class `name`."""
-    classes, matrix = matrix_of(part)
+    classes, matrix = matrix_of(judged)
     if name not in classes:
         return ""
     row = {c: n for c, n in zip(classes, matrix[classes.index(name)], strict=True) if c != name}
@@ -190,18 +190,18 @@ def _mostly(part: SplitMetrics, name: str) -> Said | str:
     return say("verdict.mostly", predicted=predicted, times=f"{row[predicted]:,}")
 
 
-def matrix_of(part: SplitMetrics) -> tuple[list[str], list[list[int]]]:
+def matrix_of(judged: SplitMetrics) -> tuple[list[str], list[list[int]]]:
     """Class names and the K x K counts (rows = truth) of `confusion`; empty for several labels."""
-    classes = list(part.per_class)
-    rows = [[cell for cell in row if isinstance(cell, int)] for row in part.confusion or ()]
-    square = bool(rows) and len(rows) == len(classes) == len(part.confusion or ())
+    classes = list(judged.per_class)
+    rows = [[cell for cell in row if isinstance(cell, int)] for row in judged.confusion or ()]
+    square = bool(rows) and len(rows) == len(classes) == len(judged.confusion or ())
     square = square and all(len(row) == len(classes) for row in rows)
-    whole = all(isinstance(cell, int) for row in part.confusion or () for cell in row)
+    whole = all(isinstance(cell, int) for row in judged.confusion or () for cell in row)
     return (classes, rows) if square and whole else ([], [])
 
 
-def _abstention(part: SplitMetrics) -> Said | None:
-    answered, n = part.answered or AnsweredMetrics(), part.n
+def _abstention(judged: SplitMetrics) -> Said | None:
+    answered, n = judged.answered or AnsweredMetrics(), judged.n
     coverage = checked(answered.coverage, n, "answered.coverage")
     if not coverage:
         return None

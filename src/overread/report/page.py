@@ -87,20 +87,20 @@ def _drawn(files: RunFiles) -> tuple[list[Chart], Matrix | None]:
 
 def _charts(files: RunFiles, texts: Texts, language: str) -> list[Chart]:
     words = partial(texts.plain, language)
-    table = files.table.select(files.part_name) if files.table else None
-    charts = split_charts(files.part, table, words) if files.part else []
+    table = files.table.select(files.split_name) if files.table else None
+    charts = split_charts(files.judged, table, words) if files.judged else []
     return [*charts, *training_charts(files.training, words)]
 
 
 def _matrix(files: RunFiles, texts: Texts) -> Matrix | None:
-    classes, counts = matrix_of(files.part or SplitMetrics())
+    classes, counts = matrix_of(files.judged or SplitMetrics())
     words = (texts.plain("en", f"report.matrix.{key}") for key in ("title", "truth", "predicted"))
     return Matrix(np.array(counts), tuple(classes), *words) if classes else None
 
 
 def view_of(files: RunFiles, heading: str, charts: Mapping[str, list[Chart]]) -> ReportPage:
     """Every section of the page, from what the run left; `charts` by language."""
-    part, metrics, audit = files.part or SplitMetrics(), files.metrics, files.audit
+    judged, metrics, audit = files.judged or SplitMetrics(), files.metrics, files.audit
     probes = audit.shortcuts if audit else ()
     plan = PlanFields.parse(files.plan or {}, where=files.folder)
     return ReportPage(
@@ -108,13 +108,15 @@ def view_of(files: RunFiles, heading: str, charts: Mapping[str, list[Chart]]) ->
         known_data_set=(audit.known_data_set if audit else None) or "",
         leak=files.leak,
         warnings=tuple(_warnings(files.leak)),
-        conclusion=conclude(part, files.leak, probes=probes, tested=shortcut_rows.warning(metrics)),
+        conclusion=conclude(
+            judged, files.leak, probes=probes, tested=shortcut_rows.warning(metrics)
+        ),
         external=external(metrics, rows.FIGURES),
-        measured=rows.measured(part, files.part_name) if files.part else None,
+        measured=rows.measured(judged, files.split_name) if files.judged else None,
         charts=_drawings(charts),
         points=shortcut_rows.points_view(metrics),
-        prevalence=rows.class_rates(part),
-        subgroups=SubgroupsView(rows.subgroup_rows(part), part.subgroups_left_out),
+        prevalence=rows.class_rates(judged),
+        subgroups=SubgroupsView(rows.subgroup_rows(judged), judged.subgroups_left_out),
         shortcuts=ShortcutsView(
             shortcut_rows.shortcut_tests(files),
             audit.images if audit else None,

@@ -24,43 +24,43 @@ EDGES = np.linspace(0, 1, 11)
 BOOKKEEPING = ("lr", "rate", "second", "time", "step", "images", "memory", "stage", "best")
 
 
-def split_charts(part: SplitMetrics, table: PredictionTable | None, say: Say) -> list[Chart]:
+def split_charts(judged: SplitMetrics, table: PredictionTable | None, say: Say) -> list[Chart]:
     """ROC, precision-recall, calibration, risk-coverage and decision curves of one split.
 
     Calibration needs the predictions `table` of that split, the others only its `curves`.
     """
-    charts = [_roc(part, say), _precision_recall(part, say)]
+    charts = [_roc(judged, say), _precision_recall(judged, say)]
     if table is not None and len(table):
         charts.append(calibration(table, say))
-    charts += [_risk_coverage(part, say), _decision(part, say)]
+    charts += [_risk_coverage(judged, say), _decision(judged, say)]
     return [chart for chart in charts if chart.series]
 
 
-def _shown(part: SplitMetrics, curves: Mapping[str, Curve | None]) -> list[tuple[str, Curve]]:
+def _shown(judged: SplitMetrics, curves: Mapping[str, Curve | None]) -> list[tuple[str, Curve]]:
     """The classes that have such a curve, at most the `MOST_CLASSES` largest, in file order."""
-    sizes = {name: row.n or 0 for name, row in part.per_class.items()}
+    sizes = {name: row.n or 0 for name, row in judged.per_class.items()}
     drawn = [(name, curve) for name, curve in curves.items() if curve is not None]
     largest = sorted((name for name, _ in drawn), key=lambda c: -sizes.get(c, 0))[:MOST_CLASSES]
     return [(name, curve) for name, curve in drawn if name in largest]
 
 
-def _curves(part: SplitMetrics) -> Curves:
-    return part.curves or Curves()
+def _curves(judged: SplitMetrics) -> Curves:
+    return judged.curves or Curves()
 
 
 def _legend(
-    part: SplitMetrics, name: str, field: Literal["auroc", "average_precision"], label: str
+    judged: SplitMetrics, name: str, field: Literal["auroc", "average_precision"], label: str
 ) -> str:
-    row = part.per_class.get(name)
+    row = judged.per_class.get(name)
     estimate = getattr(row, field) if row else None
     if not estimate:
         return shorten(name)
-    found = estimate_text(estimate, part.n, f"per_class.{name}.{field}", share=False)
-    return f"{shorten(name)}: {label} {found}, n={part.n:,}"
+    found = estimate_text(estimate, judged.n, f"per_class.{name}.{field}", share=False)
+    return f"{shorten(name)}: {label} {found}, n={judged.n:,}"
 
 
-def _roc(part: SplitMetrics, say: Say) -> Chart:
-    drawn = _shown(part, _curves(part).roc)
+def _roc(judged: SplitMetrics, say: Say) -> Chart:
+    drawn = _shown(judged, _curves(judged).roc)
     return Chart(
         "roc",
         say("chart.roc.title"),
@@ -68,15 +68,15 @@ def _roc(part: SplitMetrics, say: Say) -> Chart:
         Axis(say("chart.roc.x")),
         Axis(say("chart.roc.y")),
         tuple(
-            PlotSeries(_legend(part, c, "auroc", "AUROC"), np.array(p.fpr), np.array(p.tpr))
+            PlotSeries(_legend(judged, c, "auroc", "AUROC"), np.array(p.fpr), np.array(p.tpr))
             for c, p in drawn
         ),
         (Reference(say("chart.roc.guessing"), (0, 0), (1, 1)),),
     )
 
 
-def _precision_recall(part: SplitMetrics, say: Say) -> Chart:
-    drawn = _shown(part, _curves(part).pr)
+def _precision_recall(judged: SplitMetrics, say: Say) -> Chart:
+    drawn = _shown(judged, _curves(judged).pr)
     return Chart(
         "precision_recall",
         say("chart.pr.title"),
@@ -85,7 +85,7 @@ def _precision_recall(part: SplitMetrics, say: Say) -> Chart:
         Axis(say("chart.pr.y")),
         tuple(
             PlotSeries(
-                _legend(part, c, "average_precision", "AP"),
+                _legend(judged, c, "average_precision", "AP"),
                 np.array(p.recall),
                 np.array(p.precision),
             )
@@ -138,8 +138,8 @@ def _fifths(low: float) -> tuple[float, ...]:
     return tuple(t for t in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0) if t >= low - 1e-9)
 
 
-def _risk_coverage(part: SplitMetrics, say: Say) -> Chart:
-    curve, n = _curves(part).risk_coverage or RiskCoverageCurve(), part.n or 0
+def _risk_coverage(judged: SplitMetrics, say: Say) -> Chart:
+    curve, n = _curves(judged).risk_coverage or RiskCoverageCurve(), judged.n or 0
     area = estimate_text(curve.area, n, "curves.risk_coverage.area", share=False)
     label = say("chart.risk.series", n=f"{n:,}", area=area)
     x, y = np.array(curve.coverage), np.array(curve.risk)
@@ -157,10 +157,10 @@ def _risk_coverage(part: SplitMetrics, say: Say) -> Chart:
     )
 
 
-def _decision(part: SplitMetrics, say: Say) -> Chart:
-    drawn = _shown(part, _curves(part).decision)
-    share = {name: (part.per_class[name].n or 0) / (part.n or 1) for name, _ in drawn}
-    if len(part.per_class) == 2 and not part.multilabel and drawn:
+def _decision(judged: SplitMetrics, say: Say) -> Chart:
+    drawn = _shown(judged, _curves(judged).decision)
+    share = {name: (judged.per_class[name].n or 0) / (judged.n or 1) for name, _ in drawn}
+    if len(judged.per_class) == 2 and not judged.multilabel and drawn:
         drawn = [min(drawn, key=lambda row: share[row[0]])]  # the rarer: the one looked for
     series = []
     top = max(share.values(), default=1.0)

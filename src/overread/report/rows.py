@@ -25,7 +25,7 @@ from overread.report.view import (
     ClassRates,
     FigureRow,
     MatrixRow,
-    Measured,
+    MeasuredSplit,
     MistakePicture,
     MistakeRow,
     PriceRow,
@@ -60,37 +60,37 @@ CLASS_FIGURES = {
 }
 
 
-def measured(part: SplitMetrics, name: str) -> Measured:
+def measured(judged: SplitMetrics, name: str) -> MeasuredSplit:
     """The figures of a split: headlines, tables, confusion."""
-    known = part.estimates()
+    known = judged.estimates()
     rows = tuple(
         FigureRow(key, known[key], share) for key, share in FIGURES.items() if key in known
     )
-    n = part.n or 0
-    return Measured(
+    n = judged.n or 0
+    return MeasuredSplit(
         name=name,
         n=n,
-        groups=part.groups or n,
+        groups=judged.groups or n,
         headlines=tuple(
             FigureRow(key, known[key], FIGURES[key]) for key in HEADLINES if key in known
         ),
         figures=rows,
-        classes=tuple(class_figures(part)),
-        matrix=matrix_rows(part),
-        several=class_tables(part) if part.multilabel else (),
-        calibration=part.rms_calibration_error,
-        answered=abstention(part),
+        classes=tuple(class_figures(judged)),
+        matrix=matrix_rows(judged),
+        several=class_tables(judged) if judged.multilabel else (),
+        calibration=judged.rms_calibration_error,
+        answered=abstention(judged),
     )
 
 
-def class_figures(part: SplitMetrics) -> Iterator[ClassFigures]:
+def class_figures(judged: SplitMetrics) -> Iterator[ClassFigures]:
     """The table of classes; a sensitivity rests on the class's own images."""
-    for name, row in part.per_class.items():
+    for name, row in judged.per_class.items():
         cells = (
             ClassCell(
                 column,
                 getattr(row, column),
-                row.n if column == "sensitivity" else part.n,
+                row.n if column == "sensitivity" else judged.n,
                 share,
             )
             for column, share in CLASS_FIGURES.items()
@@ -98,35 +98,35 @@ def class_figures(part: SplitMetrics) -> Iterator[ClassFigures]:
         yield ClassFigures(name, tuple(cells))
 
 
-def abstention(part: SplitMetrics) -> Abstention | None:
+def abstention(judged: SplitMetrics) -> Abstention | None:
     """How many images were answered, how many of these rightly; None where that is not known."""
-    answered, n = part.answered or AnsweredMetrics(), part.n or 0
+    answered, n = judged.answered or AnsweredMetrics(), judged.n or 0
     coverage = checked(answered.coverage, n, "answered.coverage")
     if not coverage:
         return None
     return Abstention(answered.coverage, answered.accuracy, n, round(coverage[0] * n))
 
 
-def matrix_rows(part: SplitMetrics) -> tuple[MatrixRow, ...]:
+def matrix_rows(judged: SplitMetrics) -> tuple[MatrixRow, ...]:
     """The confusion matrix with the share of each row."""
-    classes, counts = matrix_of(part)
+    classes, counts = matrix_of(judged)
     return tuple(
         MatrixRow(name, tuple((count, count / max(sum(row), 1)) for count in row), sum(row))
         for name, row in zip(classes, counts, strict=True)
     )
 
 
-def class_tables(part: SplitMetrics) -> tuple[tuple[str, Any], ...]:
+def class_tables(judged: SplitMetrics) -> tuple[tuple[str, Any], ...]:
     """(class, [[TN, FP], [FN, TP]]) of each class where an image has several labels."""
-    return tuple(zip(part.per_class, part.confusion or (), strict=False))
+    return tuple(zip(judged.per_class, judged.confusion or (), strict=False))
 
 
-def class_rates(part: SplitMetrics) -> tuple[ClassRates, ...]:
+def class_rates(judged: SplitMetrics) -> tuple[ClassRates, ...]:
     """Sensitivity and specificity with their intervals, for each class that has both."""
     rows = []
-    for name, row in part.per_class.items():
+    for name, row in judged.per_class.items():
         positive = _own_n(row.sensitivity) or row.n or None
-        negative = _own_n(row.specificity) or ((part.n or 0) - (row.n or 0)) or None
+        negative = _own_n(row.specificity) or ((judged.n or 0) - (row.n or 0)) or None
         found = checked(row.sensitivity, positive, f"per_class.{name}.sensitivity")
         against = checked(row.specificity, negative, f"per_class.{name}.specificity")
         if found and against:
@@ -138,11 +138,11 @@ def _own_n(estimate: Estimate | None) -> int | None:
     return None if estimate is None else estimate.n
 
 
-def subgroup_rows(part: SplitMetrics) -> tuple[SubgroupRow, ...]:
+def subgroup_rows(judged: SplitMetrics) -> tuple[SubgroupRow, ...]:
     """One row a subgroup."""
     return tuple(
         SubgroupRow(column, value, row)
-        for column, values in part.subgroups.items()
+        for column, values in judged.subgroups.items()
         for value, row in values.items()
     )
 
@@ -179,7 +179,7 @@ def mistake_rows(files: RunFiles) -> tuple[MistakeRow, ...]:
     """The surest wrong answers, surest first."""
     if files.table is None:
         return ()
-    table = files.table.select(files.part_name)
+    table = files.table.select(files.split_name)
     wrong = np.flatnonzero((table.truth() != table.decisions()).any(axis=1))
     sure = _sureness(table)
     order = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST_MISTAKES]

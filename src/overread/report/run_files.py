@@ -86,14 +86,14 @@ class RunFiles:
     mistakes: tuple[Mistake, ...]
 
     @property
-    def part_name(self) -> Literal["test", "val"]:
+    def split_name(self) -> Literal["test", "val"]:
         """The split to judge by: "test", or "val" where no test image was predicted."""
         return self.metrics.judged
 
     @property
-    def part(self) -> SplitMetrics | None:
+    def judged(self) -> SplitMetrics | None:
         """The figures of that split; None where there are none."""
-        return self.metrics.val if self.part_name == "val" else self.metrics.test
+        return self.metrics.val if self.split_name == "val" else self.metrics.test
 
     @cached_property
     def leak(self) -> LeakState:

@@ -17,8 +17,8 @@ from overread.report.view import (
     OverlapRow,
     PointRow,
     PointsView,
+    ShortcutTestRow,
     ShortcutTestsView,
-    TestRow,
 )
 
 PICTURES = "figures/shortcut_tests"
@@ -32,7 +32,7 @@ def shortcut_tests(files: RunFiles) -> ShortcutTestsView | None:
     if found is None:
         return None
     rows = (
-        TestRow(
+        ShortcutTestRow(
             name=say(f"shortcut_tests.{test.intervention}.name"),
             left=say(f"shortcut_tests.{test.intervention}.left"),
             picture=picture(files, test.intervention),

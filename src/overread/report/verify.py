@@ -36,7 +36,7 @@ class CheckOutcome:
 def verify_run(run: Path) -> list[CheckOutcome]:
     """Check metrics.json, manifest, certificate, report, cards and figures of RUN.
 
-    Raises DataError only where RUN holds no predictions at all.
+    Raises DataError only where RUN has no predictions at all.
     """
     if not (run / "predictions.csv").is_file():
         raise DataError(

@@ -114,7 +114,7 @@ def check_drawings(run: Path) -> str:
 def check_mistakes(run: Path) -> str:
     """The list of pictured mistakes, as predictions.csv has them."""
     files = load_run(run)
-    table = files.table.select(files.part_name) if files.table else None
+    table = files.table.select(files.split_name) if files.table else None
     known = {path: i for i, path in enumerate(table.paths)} if table else {}
     for mistake in files.mistakes:
         i = known.get(mistake.path)

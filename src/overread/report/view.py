@@ -77,7 +77,7 @@ class Abstention:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSplit:
     """The figures of the split that the run is judged by ("test" or "val")."""
 
     name: str
@@ -162,10 +162,8 @@ class SubgroupsView:
 
 
 @dataclass(frozen=True)
-class TestRow:
+class ShortcutTestRow:
     """An intervention: what it is called, what it leaves to see, an example picture."""
-
-    __test__ = False  # no test of pytest's
 
     name: Said
     left: Said
@@ -182,7 +180,7 @@ class ShortcutTestsView:
     box: str
     n: int
     of: int
-    rows: tuple[TestRow, ...]
+    rows: tuple[ShortcutTestRow, ...]
 
 
 @dataclass(frozen=True)
@@ -309,7 +307,7 @@ class ReportPage:
     warnings: tuple[Said, ...]
     conclusion: Conclusion
     external: ExternalTest | None
-    measured: Measured | None
+    measured: MeasuredSplit | None
     charts: Mapping[str, Mapping[str, Drawing]]
     points: PointsView | None
     prevalence: tuple[ClassRates, ...]

@@ -25,7 +25,7 @@ class StatedEstimate(BaseModel):
         default=None, description="Ends of the 95 % interval; null where it is not known."
     )
     n: int | None = Field(
-        default=None, description="Images it rests on, where these are not all of the part."
+        default=None, description="Images it rests on, where these are not all of the split."
     )
 
 

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from overread.stats.estimate import UNDEFINED, Estimate
+from overread.stats.resample import Groups, group_counts
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
 Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+NEXT_TO_NOTHING = 1e-6  # of a loss's limit
 PRIOR = 0.25  # groups of each kind added before judging how alike the images of a group are
 
 
@@ -90,3 +92,42 @@ def bounded(
     n = most if variance <= 0 else min(most, unit * (1 - unit) / variance)
     ends = score_interval(min(max(unit, 0.0), 1.0), max(n, 1e-6))
     return Estimate(value, low + (high - low) * ends[0], low + (high - low) * ends[1])
+
+
+def positive_mean(sums: Floats, sizes: Floats, limit: float) -> Estimate:
+    """Mean loss per image from (groups,) sums, each group left out in turn (jackknife).
+
+    Student's t on the logarithm: losses are skewed. Groups of very different sizes are worth fewer
+    (Kish 1965), and leaving one out sees how a few bad images make the mean, which its linear
+    approximation does not.
+    """
+    sums, sizes = sums[sizes > 0], sizes[sizes > 0]
+    n, groups = float(sizes.sum()), len(sizes)
+    value = float(sums.sum() / n)
+    least = limit * NEXT_TO_NOTHING
+    # Losses of next to nothing say little about the one that was not met.
+    if value < least or groups < 2:
+        return Estimate(value, 0.0, limit * score_interval(0.0, groups)[1])
+    without = np.maximum((sums.sum() - sums) / (n - sizes), least)
+    spread = np.sum(np.log(without / value) ** 2) * (groups - 1) / groups
+    units = max(n**2 / float(np.sum(sizes**2)) - 1, 1.0)
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, units) * np.sqrt(spread))
+    low, high = value * np.exp(-reach), value * np.exp(min(reach, 50.0))
+    return Estimate(value, float(low), float(min(high, max(limit, value))))
+
+
+def bounded_mean(
+    values: Floats, groups: Groups, *, resamples: int, seed: int, low: float, high: float = 1.0
+) -> Estimate:
+    """The mean of `values` (n,) in [low, high]: Student's t on the group bootstrap's spread.
+
+    Undefined for under 2 groups.
+    """
+    if groups.count < 2:
+        return UNDEFINED
+    sums, sizes = groups.sum(values), groups.sum(np.ones(len(values)))
+    blocks = group_counts(groups.count, resamples, seed)
+    drawn = np.concatenate([(block @ sums) / (block @ sizes) for block in blocks])
+    mean, units = float(values.mean()), groups.count - 1
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, units) * np.std(drawn) * np.sqrt(1 + 1 / units))
+    return Estimate(mean, max(mean - reach, low), min(mean + reach, high))

@@ -31,34 +31,34 @@ def another_graph() -> bytes:
     return bytes(network.SerializeToString())
 
 
-def looks(model: Path, data: Path, out: Path) -> int:
-    found = evaluate(model, data, out)["test_set_uses"]
+def uses(model: Path, data: Path, out: Path) -> int:
+    found = evaluate(model, data, out).test_set_uses
     assert found == read_json(out / "metrics.json")["test_set_uses"]
-    return int(found)
+    return int(found or 0)
 
 
 def test_the_same_images_elsewhere_are_the_same_test_set(tmp_path: Path, data: Path) -> None:
     first = write_tiny(tmp_path / "first.overread")
     second = write_tiny(tmp_path / "second.overread", onnx=another_graph())
-    assert looks(first, data, tmp_path / "1") == 1
+    assert uses(first, data, tmp_path / "1") == 1
     moved = tmp_path / "moved"
     shutil.copytree(data, moved)
     for path in moved.rglob("*.png"):
         path.rename(path.with_name(f"scan-{path.name}"))
     renamed = write_tiny(tmp_path / "renamed.overread", name="renamed")
-    assert looks(renamed, moved, tmp_path / "2") == 1, "the same network again is no new look"
-    assert looks(second, moved, tmp_path / "3") == 2
+    assert uses(renamed, moved, tmp_path / "2") == 1, "the same network again is no new use"
+    assert uses(second, moved, tmp_path / "3") == 2
 
 
 def test_other_images_under_the_same_names_are_another_test_set(tmp_path: Path, data: Path) -> None:
-    assert looks(write_tiny(tmp_path / "first.overread"), data, tmp_path / "1") == 1
+    assert uses(write_tiny(tmp_path / "first.overread"), data, tmp_path / "1") == 1
     for label in CLASSES:
         (data / label / "0.png").write_bytes(png(picture(label, seed=99)))
     second = write_tiny(tmp_path / "second.overread", onnx=another_graph())
-    assert looks(second, data, tmp_path / "2") == 1
+    assert uses(second, data, tmp_path / "2") == 1
 
 
 def test_the_counter_holds_no_names(tmp_path: Path, data: Path) -> None:
-    looks(write_tiny(tmp_path / "model.overread"), data, tmp_path / "1")
+    uses(write_tiny(tmp_path / "model.overread"), data, tmp_path / "1")
     text = (Path(os.environ["OVERREAD_HOME"]) / "test_set_uses.json").read_text()
     assert "png" not in text and str(data) not in text

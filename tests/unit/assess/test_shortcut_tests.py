@@ -1,4 +1,4 @@
-"""The battery on a model whose truth is known: it names a class after the picture's mean colour."""
+"""Shortcut tests of a model whose truth is known: it names a class after the mean colour."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_marker_at_the_edge_fails_and_a_lesion_passes(
     test, _ = predict_records(predictor, tmp_path / "data", records)
     found = judge(
         test, read_tables(tmp_path / "shortcut_tests.csv", multilabel=False), resamples=200, seed=0
-    )
+    ).to_dict()
     assert found["verdict"] == verdict, found
     by_name = {row["intervention"]: row for row in found["rows"]}
     assert len(by_name) == 10 and all(row["n"] == 60 for row in found["rows"])
@@ -83,7 +83,7 @@ def test_evidence_lies_where_the_colour_is(tmp_path: Path, predictor: Predictor)
         run_shortcut_tests(predictor, tmp_path / where, records, tmp_path)
         found = overlap_figures(
             read_overlaps(tmp_path / "heatmap_overlap.csv"), resamples=50, seed=0
-        )
+        ).to_dict()
         assert found["n"] == 12 and found["area"]["value"] == pytest.approx(1 / 16)
         shares[where] = found["inside"]["value"]
     # A place of the map is 8 x 8 pixels and the mask covers a quarter of four of them.

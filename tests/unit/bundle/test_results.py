@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from figures import split_of
 from overread.bundle.results import results_of
 from overread.documents.bundle import ResultFigure
 
@@ -25,7 +26,7 @@ def test_each_figure_keeps_its_interval_and_its_own_n() -> None:
         },
         "per_class": {"a.b": {"n": 50, "sensitivity": figure(0.6, 50), "auroc": figure(0.7)}},
     }
-    found = results_of(test)
+    found = results_of(split_of(test))
     assert set(found) == {
         "accuracy",
         "macro_auroc",
@@ -40,4 +41,4 @@ def test_each_figure_keeps_its_interval_and_its_own_n() -> None:
 
 
 def test_nothing_is_made_up_for_a_document_that_has_no_figures() -> None:
-    assert results_of({"n": 3}) == {}
+    assert results_of(split_of({"n": 3})) == {}

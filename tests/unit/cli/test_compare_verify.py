@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "predictions.csv").write_text("\n".join(ROWS) + "\n", encoding="utf-8")
-    write_json(folder / "metrics.json", recompute(folder))
+    recompute(folder).write(folder)
     return folder
 
 
@@ -131,4 +131,4 @@ def test_a_refusal_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "holds no predictions.csv" in done.stderr
+    assert "has no predictions.csv" in done.stderr

@@ -72,7 +72,7 @@ FAULTS = {
     "no label column": (("path,p_a,p_b", "1,0.5,0.5"), "no column 'label'"),
     "no path column": (("label,p_a,p_b", "a,0.5,0.5"), "no column 'path'"),
     "one class": (("path,label,p_a", "1,a,1"), "1 probability column"),
-    "no rows": ((HEAD,), "holds no predictions"),
+    "no rows": ((HEAD,), "has no predictions"),
     "empty file": (("",), "no column 'path'"),
     "not a number": ((HEAD, "a,g,test,cat,cat,high,0.5,answer"), "line 2, column 'p_cat': 'high'"),
     "missing number": ((HEAD, ROWS[0], "b,g,test,cat,cat,,0.5,answer"), "line 3.*p_cat.*''"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from overread.documents.predictions import PredictionTable, decide, write_predictions
 from overread.errors import DataError
-from overread.evaluation.compare import compare, read_side, spread
+from overread.evaluation import compare as module
+from overread.evaluation.compare import read_side, spread
 from overread.evaluation.estimates import HEADLINES
 
 Maker = Callable[..., PredictionTable]
@@ -23,6 +25,11 @@ def blurred(table: PredictionTable, noise: float, seed: int = 0) -> PredictionTa
     z = np.log(table.probabilities) + noise * rng.normal(size=table.probabilities.shape)
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     return replace(table, probabilities=p, predicted=decide(p, table.classes, False))
+
+
+def compare(*sides: list[PredictionTable], **settings: Any) -> dict[str, Any]:
+    """The comparison as `overread compare --json` prints it."""
+    return module.compare(*sides, **settings).to_dict()
 
 
 @pytest.fixture
@@ -103,7 +110,7 @@ def test_folds_are_joined_and_their_spread_shown(good: PredictionTable) -> None:
 
 
 def test_spread_needs_two_runs() -> None:
-    assert spread([0.5, float("nan")])["sd"] is None
+    assert spread([0.5, float("nan")]).sd is None
 
 
 def test_what_cannot_be_compared_is_refused(good: PredictionTable, table_maker: Maker) -> None:
@@ -123,8 +130,8 @@ def test_a_side_is_a_file_a_run_or_a_folder_of_runs(good: PredictionTable, tmp_p
     assert len(read_side(tmp_path / "fold0" / "predictions.csv")) == 1
     assert len(read_side(tmp_path / "fold0")) == 1
     assert len(read_side(tmp_path)) == 2
-    with pytest.raises(DataError, match="holds no predictions.csv"):
+    with pytest.raises(DataError, match="has no predictions.csv"):
         read_side(tmp_path / "fold9")
     write_predictions(tmp_path / "v" / "predictions.csv", replace(good, splits=("val",) * 300))
-    with pytest.raises(DataError, match="no row of the split 'test'"):
+    with pytest.raises(DataError, match="no row in the split 'test'"):
         read_side(tmp_path / "v")

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from figures import part_of
 from overread.documents.predictions import PredictionTable, decide
 from overread.evaluation.compare import compare
 from overread.evaluation.estimates import HEADLINES
-from overread.evaluation.summary import part
 
 SOME = settings(
     max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -49,7 +49,7 @@ def two_models(seed: int, n: int = 40, *, multilabel: bool = False) -> list[Pred
 
 def rows(a: Any, b: Any, **options: Any) -> dict[str, Any]:
     sides = [side if isinstance(side, list) else [side] for side in (a, b)]
-    return compare(*sides, resamples=60, **options)["metrics"]
+    return compare(*sides, resamples=60, **options).to_dict()["metrics"]
 
 
 @SOME
@@ -74,7 +74,7 @@ def test_each_side_is_what_it_is_alone_and_the_difference_is_theirs(
     a, b = two_models(seed, multilabel=multilabel)
     found = rows(a, b)
     for side, table in (("a", a), ("b", b)):
-        alone = part(table, 60, 0)
+        alone = part_of(table, 60, 0)
         for name in HEADLINES:
             assert found[name][side]["value"] == pytest.approx(alone[name]["value"], abs=1e-9)
     for name in HEADLINES:
@@ -149,12 +149,14 @@ def test_folds_joined_are_one_table_with_the_spread_of_the_folds() -> None:
 
 def test_images_of_one_side_alone_are_counted_and_left_out() -> None:
     a, b = two_models(3, 40)
-    found = compare([a.rows(range(30))], [b.rows(range(10, 40))], resamples=30)
+    found = compare([a.rows(range(30))], [b.rows(range(10, 40))], resamples=30).to_dict()
     assert (found["n"], found["left_out"]) == (20, {"a": 10, "b": 10})
-    alone = compare([a.rows(range(10, 30))], [b.rows(range(10, 30))], resamples=30)
+    alone = compare([a.rows(range(10, 30))], [b.rows(range(10, 30))], resamples=30).to_dict()
     assert found["metrics"] == alone["metrics"]
     # Two seeds on one side, each with an image that is not shared.
-    two = compare([a.rows(range(30)), a.rows(range(30))], [b.rows(range(10, 40))], resamples=30)
+    two = compare(
+        [a.rows(range(30)), a.rows(range(30))], [b.rows(range(10, 40))], resamples=30
+    ).to_dict()
     assert two["left_out"] == {"a": 20, "b": 10}
     assert two["runs"] == {"a": 2, "b": 1}
 

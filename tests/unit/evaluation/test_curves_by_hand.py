@@ -27,6 +27,7 @@ from overread.evaluation.thresholds import (
     operating_points,
     threshold_for_sensitivity,
 )
+from overread.stats.estimate import UNDEFINED
 from overread.stats.ranking import Ranking, auroc
 
 SOME = settings(
@@ -52,10 +53,8 @@ def scored(
 def test_net_benefit_is_counted_image_by_image(seed: int, levels: int) -> None:
     p, y = scored(seed, levels=levels)
     found = decision_curve(p, y)
-    assert found["threshold"] == [round(t / 100, 6) for t in range(1, 100)]
-    for t, benefit, everyone in zip(
-        range(1, 100), found["net_benefit"], found["treat_all"], strict=True
-    ):
+    assert found.threshold == tuple(round(t / 100, 6) for t in range(1, 100))
+    for t, benefit, everyone in zip(range(1, 100), found.net_benefit, found.treat_all, strict=True):
         odds = Fraction(t, 100 - t)
         hundredths = [round(100 * value) for value in p]
         true = sum(h >= t and bool(pos) for h, pos in zip(hundredths, y, strict=True))
@@ -70,20 +69,20 @@ def test_net_benefit_is_counted_image_by_image(seed: int, levels: int) -> None:
 def test_acting_on_the_perfect_model_gives_the_prevalence_at_every_threshold(seed: int) -> None:
     _, y = scored(seed)
     found = decision_curve(y.astype(float), y)
-    assert found["net_benefit"] == pytest.approx([y.mean()] * 99, abs=1e-6)
-    assert all(a >= b - 1e-9 for a, b in zip(found["net_benefit"], found["treat_all"], strict=True))
+    assert found.net_benefit == pytest.approx([y.mean()] * 99, abs=1e-6)
+    assert all(a >= b - 1e-9 for a, b in zip(found.net_benefit, found.treat_all, strict=True))
 
 
 def test_treating_all_is_worth_nothing_at_the_prevalence() -> None:
     y = np.arange(100) < 20
     found = decision_curve(np.full(100, 0.5), y)
-    at = found["threshold"].index(0.2)
-    assert found["treat_all"][at] == pytest.approx(0)
-    assert found["treat_all"][at - 1] > 0 > found["treat_all"][at + 1]
+    at = found.threshold.index(0.2)
+    assert found.treat_all[at] == pytest.approx(0)
+    assert found.treat_all[at - 1] > 0 > found.treat_all[at + 1]
     # A score of 0.5 calls all up to that threshold and none above it.
-    half = found["threshold"].index(0.5)
-    assert found["net_benefit"][: half + 1] == found["treat_all"][: half + 1]
-    assert set(found["net_benefit"][half + 1 :]) == {0.0}
+    half = found.threshold.index(0.5)
+    assert found.net_benefit[: half + 1] == found.treat_all[: half + 1]
+    assert set(found.net_benefit[half + 1 :]) == {0.0}
 
 
 @SOME
@@ -130,9 +129,9 @@ def test_the_roc_curve_is_scikit_learns(seed: int, levels: int) -> None:
     found = roc_curve(Ranking.of(p, y))
     assert found is not None
     x, tpr, _ = sk.roc_curve(y, p, drop_intermediate=False)
-    assert found["fpr"] == pytest.approx(x.tolist(), abs=1e-6)
-    assert found["tpr"] == pytest.approx(tpr.tolist(), abs=1e-6)
-    area = np.trapezoid(found["tpr"], found["fpr"])
+    assert found.fpr == pytest.approx(x.tolist(), abs=1e-6)
+    assert found.tpr == pytest.approx(tpr.tolist(), abs=1e-6)
+    area = np.trapezoid(found.tpr, found.fpr)
     assert area == pytest.approx(float(auroc(p, y)), abs=1e-4)
 
 
@@ -144,8 +143,8 @@ def test_the_precision_recall_curve_is_scikit_learns(seed: int, levels: int) -> 
     assert found is not None
     level, recall, _ = sk.precision_recall_curve(y, p)
     # scikit-learn goes the other way and adds the point (0, 1).
-    assert found["recall"] == pytest.approx(recall[:-1][::-1].tolist(), abs=1e-6)
-    assert found["precision"] == pytest.approx(level[:-1][::-1].tolist(), abs=1e-6)
+    assert found.recall == pytest.approx(recall[:-1][::-1].tolist(), abs=1e-6)
+    assert found.precision == pytest.approx(level[:-1][::-1].tolist(), abs=1e-6)
 
 
 def test_long_curves_are_thinned_and_keep_their_ends() -> None:
@@ -153,11 +152,11 @@ def test_long_curves_are_thinned_and_keep_their_ends() -> None:
     p, y = rng.random(3000), rng.random(3000) < 0.5
     roc, pr = roc_curve(Ranking.of(p, y)), pr_curve(Ranking.of(p, y))
     assert roc is not None and pr is not None
-    assert len(roc["fpr"]) == len(pr["recall"]) == POINTS
-    assert (roc["fpr"][0], roc["tpr"][0]) == (0, 0)
-    assert (roc["fpr"][-1], roc["tpr"][-1]) == (1, 1)
-    assert pr["recall"][-1] == 1
-    assert roc["fpr"] == sorted(roc["fpr"]) and roc["tpr"] == sorted(roc["tpr"])
+    assert len(roc.fpr) == len(pr.recall) == POINTS
+    assert (roc.fpr[0], roc.tpr[0]) == (0, 0)
+    assert (roc.fpr[-1], roc.tpr[-1]) == (1, 1)
+    assert pr.recall[-1] == 1
+    assert list(roc.fpr) == sorted(roc.fpr) and list(roc.tpr) == sorted(roc.tpr)
 
 
 @pytest.mark.parametrize("positive", [True, False])
@@ -172,16 +171,16 @@ def test_one_sided_data_have_no_curve(positive: bool) -> None:
 def test_risk_at_each_coverage_is_counted(seed: int, levels: int) -> None:
     rng = np.random.default_rng(seed)
     sure, right = rng.integers(0, levels, 30) / levels, rng.random(30) < 0.7
-    found = risk_coverage(sure, right)
+    found = risk_coverage(sure, right, UNDEFINED)
     cuts = sorted(set(sure.tolist()), reverse=True)
-    assert len(found["risk"]) == len(cuts)
-    for cut, coverage, risk in zip(cuts, found["coverage"], found["risk"], strict=True):
+    assert len(found.risk) == len(cuts)
+    for cut, coverage, risk in zip(cuts, found.coverage, found.risk, strict=True):
         answered = sure >= cut
         wrong = float((~right)[answered].mean())
         assert coverage == pytest.approx(answered.mean(), abs=1e-6)
         assert risk == pytest.approx(wrong, abs=1e-6)
-    assert found["coverage"][-1] == 1.0
-    assert found["risk"][-1] == pytest.approx((~right).mean(), abs=1e-6)
+    assert found.coverage[-1] == 1.0
+    assert found.risk[-1] == pytest.approx((~right).mean(), abs=1e-6)
 
 
 def conformal_by_definition(

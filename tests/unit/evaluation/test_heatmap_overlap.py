@@ -34,7 +34,7 @@ def rows(
 
 def test_means_are_by_image_and_by_class() -> None:
     overlaps = rows(30, 0.6) + rows(60, 0.3, label="b") + rows(5, None, label="b")
-    found = overlap_figures(overlaps, resamples=200, seed=0)
+    found = overlap_figures(overlaps, resamples=200, seed=0).to_dict()
     assert found["n"] == 90 and found["empty"] == 5
     assert found["inside"]["value"] == pytest.approx(0.4)
     assert found["excess"]["value"] == pytest.approx(0.2)
@@ -45,13 +45,13 @@ def test_means_are_by_image_and_by_class() -> None:
 
 
 def test_looking_everywhere_is_no_excess() -> None:
-    found = overlap_figures(rows(40, 0.2), resamples=200, seed=0)
+    found = overlap_figures(rows(40, 0.2), resamples=200, seed=0).to_dict()
     low, high = found["excess"]["ci95"]
     assert low <= 0 <= high
 
 
 def test_empty_maps_alone_give_no_figure() -> None:
-    found = overlap_figures(rows(4, None), resamples=50, seed=0)
+    found = overlap_figures(rows(4, None), resamples=50, seed=0).to_dict()
     assert found["n"] == 0 and found["empty"] == 4 and found["inside"]["value"] is None
 
 

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from figures import document_of, part_of
 from overread.documents.predictions import PredictionTable, decide, split_labels
 from overread.evaluation.estimates import HEADLINES
-from overread.evaluation.summary import evaluate_table, part
 
 SOME = settings(
     max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -121,7 +121,7 @@ TABLES = {
 @pytest.mark.parametrize("seed", range(3))
 def test_each_class_is_as_scikit_learn_says(kind: str, seed: int) -> None:
     table = random_table(seed, **TABLES[kind])
-    found = part(table, 20, 0)["per_class"]
+    found = part_of(table, 20, 0)["per_class"]
     for name, expected in one_against_rest(table).items():
         for metric, value in expected.items():
             assert near(found[name][metric]["value"], value), (name, metric)
@@ -132,7 +132,7 @@ def test_each_class_is_as_scikit_learn_says(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_headlines_are_as_scikit_learn_says(kind: str, seed: int) -> None:
     table = random_table(seed, **TABLES[kind])
-    found = values(part(table, 20, 0))
+    found = values(part_of(table, 20, 0))
     each = one_against_rest(table)
 
     def mean(metric: str) -> float:
@@ -177,7 +177,7 @@ def test_the_headlines_are_as_scikit_learn_says(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", TABLES)
 def test_the_confusion_counts_every_image_once(kind: str) -> None:
     table = random_table(5, **TABLES[kind])
-    found = np.array(part(table, 5, 0)["confusion"])
+    found = np.array(part_of(table, 5, 0)["confusion"])
     if table.multilabel:
         assert found.shape == (len(table.classes), 2, 2)
         assert (found.sum(axis=(1, 2)) == len(table)).all()
@@ -193,7 +193,7 @@ def test_the_confusion_counts_every_image_once(kind: str) -> None:
 @pytest.mark.parametrize("kind", TABLES)
 def test_what_was_answered_is_counted_by_hand(kind: str) -> None:
     table = random_table(7, **TABLES[kind])
-    found = part(table, 5, 0)["answered"]
+    found = part_of(table, 5, 0)["answered"]
     rows = zip(table.labels, table.predicted, table.statuses, strict=True)
     answered = [(label, said) for label, said, status in rows if status == "answer"]
     right = sum(set(split_labels(a)) == set(split_labels(b)) for a, b in answered)
@@ -227,7 +227,7 @@ def test_every_interval_holds_its_value_and_stays_in_range(
     seed: int, n: int, classes: int, sized: int, multilabel: bool
 ) -> None:
     table = random_table(seed, n=n, classes=classes, sized=sized, multilabel=multilabel)
-    found = part(table, 40, 0)
+    found = part_of(table, 40, 0)
     reach = {"mcc": (-1.0, 1.0), "nll": (0.0, 27.7), "brier": (0.0, 2.0)}
     for name in HEADLINES:
         check(found[name], *reach.get(name, (0.0, 1.0)))
@@ -250,7 +250,7 @@ def check(estimate: dict[str, Any], least: float, most: float) -> None:
 def test_the_order_of_rows_changes_nothing(seed: int, multilabel: bool) -> None:
     table = random_table(seed, multilabel=multilabel, levels=4 if multilabel else None)
     shuffled = table.rows(np.random.default_rng(seed).permutation(len(table)))
-    one, two = part(table, 30, 0), part(shuffled, 30, 0)
+    one, two = part_of(table, 30, 0), part_of(shuffled, 30, 0)
     for name in HEADLINES:
         assert one[name]["value"] == pytest.approx(two[name]["value"], abs=1e-9)
         assert one[name]["ci95"] == pytest.approx(two[name]["ci95"], abs=1e-8)
@@ -261,7 +261,7 @@ def test_the_order_of_rows_changes_nothing(seed: int, multilabel: bool) -> None:
 def test_the_order_of_classes_only_moves_their_rows(seed: int, multilabel: bool) -> None:
     table = random_table(seed, classes=4, multilabel=multilabel)
     turned = replace(table, classes=table.classes[::-1], probabilities=table.probabilities[:, ::-1])
-    one, two = part(table, 30, 0), part(turned, 30, 0)
+    one, two = part_of(table, 30, 0), part_of(turned, 30, 0)
     for name in HEADLINES:
         assert one[name]["value"] == pytest.approx(two[name]["value"], abs=1e-9)
     for name in table.classes:
@@ -274,7 +274,7 @@ def test_the_order_of_classes_only_moves_their_rows(seed: int, multilabel: bool)
 def test_the_names_of_groups_do_not_matter_when_their_order_is_kept(seed: int) -> None:
     table = random_table(seed)
     renamed = replace(table, groups=tuple(f"patient {name}" for name in table.groups))
-    assert part(table, 30, 0) == part(renamed, 30, 0)
+    assert part_of(table, 30, 0) == part_of(renamed, 30, 0)
 
 
 def test_every_image_twice_in_its_group_moves_no_interval() -> None:
@@ -282,7 +282,7 @@ def test_every_image_twice_in_its_group_moves_no_interval() -> None:
     table = random_table(3, n=60, sized=2)
     twice = table.rows([i for i in range(60) for _ in range(2)])
     twice = replace(twice, paths=tuple(f"{i}.png" for i in range(120)))
-    one, two = part(table, 400, 0), part(twice, 400, 0)
+    one, two = part_of(table, 400, 0), part_of(twice, 400, 0)
     for name in ("accuracy", "balanced_accuracy", "macro_auroc", "mcc", "nll", "brier"):
         assert one[name]["value"] == pytest.approx(two[name]["value"], abs=1e-9)
     # Groups are the unit for what a mean is made of: the same sums, twice as large.
@@ -294,7 +294,7 @@ def test_every_image_twice_in_its_group_moves_no_interval() -> None:
 def test_more_patients_narrow_the_interval(name: str) -> None:
     widths = []
     for n in (30, 120, 480):
-        low, high = part(random_table(1, n=n), 100, 0)[name]["ci95"]
+        low, high = part_of(random_table(1, n=n), 100, 0)[name]["ci95"]
         widths.append(high - low)
     assert all(a > b for a, b in pairwise(widths))
 
@@ -303,14 +303,14 @@ def test_a_perfect_and_a_reversed_model_end_at_the_bounds() -> None:
     table = random_table(0, n=30, classes=2)
     truth = table.truth().astype(float)
     perfect = replace(table, probabilities=truth, predicted=table.labels)
-    found = values(part(perfect, 30, 0))
+    found = values(part_of(perfect, 30, 0))
     assert found["nll"] == found["brier"] == found["rms_calibration_error"] == 0
     for name in ("accuracy", "balanced_accuracy", "macro_auroc", "macro_f1", "mcc"):
         assert found[name] == 1
     wrong = replace(
         perfect, probabilities=1 - truth, predicted=decide(1 - truth, ("a", "b"), False)
     )
-    found = values(part(wrong, 30, 0))
+    found = values(part_of(wrong, 30, 0))
     assert found["brier"] == 2
     assert found["mcc"] == -1
     assert found["rms_calibration_error"] == pytest.approx(1)
@@ -320,7 +320,7 @@ def test_a_perfect_and_a_reversed_model_end_at_the_bounds() -> None:
 
 def test_a_single_test_image_is_judged_without_a_warning() -> None:
     table = random_table(0, n=2, classes=2).rows([0])
-    found = evaluate_table(table, resamples=10)["test"]
+    found = document_of(table, resamples=10)["test"]
     assert found["n"] == found["groups"] == 1
     assert found["accuracy"]["value"] in (0.0, 1.0)
     assert found["macro_auroc"]["value"] is None
@@ -340,9 +340,9 @@ def test_val_and_test_are_judged_apart() -> None:
         np.concatenate([val.probabilities, test.probabilities]),
         val.statuses + test.statuses,
     )
-    found = evaluate_table(both, resamples=20)
-    assert found["test"].items() >= part(test, 20, 0).items()
-    assert found["val"] == part(replace(val, splits=("val",) * len(val)), 20, 0)
+    found = document_of(both, resamples=20)
+    assert found["test"].items() >= part_of(test, 20, 0).items()
+    assert found["val"] == part_of(replace(val, splits=("val",) * len(val)), 20, 0)
 
 
 def test_the_debiased_calibration_error_is_that_of_its_formula() -> None:
@@ -358,4 +358,5 @@ def test_the_debiased_calibration_error_is_that_of_its_formula() -> None:
     gap = np.array([label == "a" for label in labels]) - sure
     squared = gap.mean() ** 2 - gap.var(ddof=1) / n
     expected = math.sqrt(max(squared, 0.0))
-    assert part(table, 20, 0)["rms_calibration_error"]["value"] == pytest.approx(expected, abs=1e-9)
+    found = part_of(table, 20, 0)["rms_calibration_error"]["value"]
+    assert found == pytest.approx(expected, abs=1e-9)

@@ -1,4 +1,4 @@
-"""The battery's judgement on predictions whose truth is planted."""
+"""The shortcut tests' verdict on predictions whose truth is planted."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_part(table_maker: Maker) -> PredictionTable:
 
 
 def verdict(test: PredictionTable, **tables: PredictionTable) -> dict:
-    return judge(test, tables, resamples=200, seed=0)
+    return judge(test, tables, resamples=200, seed=0).to_dict()
 
 
 def test_a_model_that_goes_blind_passes(test_part: PredictionTable) -> None:
@@ -65,7 +65,7 @@ def test_a_model_that_goes_blind_passes(test_part: PredictionTable) -> None:
 
 
 @pytest.mark.parametrize("row", [name for name, kind in KINDS.items() if kind == "gone"])
-def test_a_model_that_sees_without_medicine_fails(test_part: PredictionTable, row: str) -> None:
+def test_a_model_that_sees_under_occlusion_fails(test_part: PredictionTable, row: str) -> None:
     found = verdict(test_part, **{row: test_part})
     assert found["verdict"] == "fail" and found["accused"] == row
     assert "learnt something" in found["reason"]
@@ -87,7 +87,7 @@ def test_half_a_shortcut_is_a_warning_and_few_images_accuse_nobody(table_maker: 
     assert verdict(few, border_only=sees(few, "malignant", 0.7))["verdict"] in ("pass", "unknown")
 
 
-def test_less_is_borne_where_less_medicine_is_left(table_maker: Maker) -> None:
+def test_less_is_borne_where_less_is_left_to_see(table_maker: Maker) -> None:
     test = table_maker(400, skill=3.0).select("test")
     half = sees(test, "malignant", 0.5)
     rows = verdict(test, **{row: half for row, kind in KINDS.items() if kind == "gone"})["rows"]
@@ -230,16 +230,17 @@ def test_a_changed_file_is_refused(test_part: PredictionTable, tmp_path: Path) -
     write_tables(path, {"border_only": test_part})
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("border_only", "edge", 1), encoding="utf-8")
-    with pytest.raises(DataError, match="'edge' is no intervention"):
+    with pytest.raises(DataError, match="'edge' is not a known intervention"):
         read_tables(path, multilabel=False)
     path.write_text(text.replace("intervention", "what", 1), encoding="utf-8")
     with pytest.raises(DataError, match="no column 'intervention'"):
         read_tables(path, multilabel=False)
 
 
-def test_recomputing_a_run_judges_its_battery_again(table_maker: Maker, tmp_path: Path) -> None:
+def test_recomputing_a_run_judges_its_tests_again(table_maker: Maker, tmp_path: Path) -> None:
     table = table_maker(60, skill=3.0)
     write_predictions(tmp_path / "predictions.csv", table)
-    assert "shortcuts" not in recompute(tmp_path)
+    assert recompute(tmp_path).shortcut_tests is None
     write_tables(tmp_path / SHORTCUT_TESTS_FILE, {"border_only": table.select("test")})
-    assert recompute(tmp_path)["shortcuts"]["accused"] == "border_only"
+    found = recompute(tmp_path).shortcut_tests
+    assert found is not None and found.accused == "border_only"

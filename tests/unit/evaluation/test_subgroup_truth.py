@@ -36,17 +36,17 @@ def test_a_planted_gap_is_flagged_from_both_sides_with_opposite_signs() -> None:
     table, site = two_sites(4.0, 0.5)
     found = subgroups(Sample.of(table), {"site": site}, resamples=200, seed=0)["site"]
     near, far = found["near"], found["far"]
-    assert near["flagged"] and far["flagged"]
-    gap = near["gap"]["macro_auroc"]
+    assert near.flagged and far.flagged
+    gap = near.gap["macro_auroc"]
     assert gap.value > 0.2 and gap.low > 0
-    other = far["gap"]["macro_auroc"]
+    other = far.gap["macro_auroc"]
     assert [other.value, other.low, other.high] == pytest.approx([-gap.value, -gap.high, -gap.low])
 
 
 def test_sites_alike_are_not_flagged() -> None:
     table, site = two_sites(2.0, 2.0)
     found = subgroups(Sample.of(table), {"site": site}, resamples=200, seed=0)["site"]
-    assert not found["near"]["flagged"] and not found["far"]["flagged"]
+    assert not found["near"].flagged and not found["far"].flagged
 
 
 def test_a_large_gap_on_few_images_is_not_flagged() -> None:
@@ -54,7 +54,7 @@ def test_a_large_gap_on_few_images_is_not_flagged() -> None:
     rng = np.random.default_rng(1)
     few = ["few" if i in set(rng.choice(120, 6, replace=False)) else "rest" for i in range(120)]
     found = subgroups(Sample.of(table), {"x": few}, resamples=100, seed=0)["x"]
-    assert not found["few"]["flagged"]
+    assert not found["few"].flagged
 
 
 def test_each_subgroups_figures_are_those_of_its_rows_alone() -> None:
@@ -65,21 +65,21 @@ def test_each_subgroups_figures_are_those_of_its_rows_alone() -> None:
         inside = [i for i, k in enumerate(kinds) if k == kind]
         labels, said = ([values[i] for i in inside] for values in (table.labels, table.predicted))
         scores = table.probabilities[inside, 1]
-        assert row["n"] == len(inside) == row["groups"]
-        assert row["accuracy"].value == pytest.approx(sk.accuracy_score(labels, said))
+        assert row.n == len(inside) == row.groups
+        assert row.accuracy.value == pytest.approx(sk.accuracy_score(labels, said))
         balanced = sk.balanced_accuracy_score(labels, said)
-        assert row["balanced_accuracy"].value == pytest.approx(balanced)
-        assert row["macro_auroc"].value == pytest.approx(sk.roc_auc_score(labels, scores))
+        assert row.balanced_accuracy.value == pytest.approx(balanced)
+        assert row.macro_auroc.value == pytest.approx(sk.roc_auc_score(labels, scores))
 
 
 def test_a_subgroup_of_one_class_has_accuracy_but_no_auroc_and_no_flag() -> None:
     table, _ = two_sites(2.0, 2.0)
     kinds = ["ill" if label == "yes" else "mixed" for label in table.labels]
     found = subgroups(Sample.of(table), {"kind": kinds}, resamples=50, seed=0)["kind"]
-    assert found["ill"]["macro_auroc"].value is None
-    assert found["ill"]["gap"]["macro_auroc"].value is None
-    assert found["ill"]["accuracy"].value is not None
-    assert not found["ill"]["flagged"]
+    assert found["ill"].macro_auroc.value is None
+    assert found["ill"].gap["macro_auroc"].value is None
+    assert found["ill"].accuracy.value is not None
+    assert not found["ill"].flagged
 
 
 @pytest.mark.parametrize(("rare", "listed"), [(4, False), (5, True)])

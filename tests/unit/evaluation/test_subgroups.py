@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from figures import document_of
 from overread.documents.predictions import PredictionTable
 from overread.evaluation.estimates import Sample
 from overread.evaluation.recompute import subgroup_columns
 from overread.evaluation.subgroups import banded, left_out, subgroups
-from overread.evaluation.summary import evaluate_table
+from overread.evaluation.summary import split_metrics
 from overread.stats.differences import difference, drop, excludes_zero, paired_difference
 from overread.stats.estimate import UNDEFINED, Estimate
 
@@ -43,28 +44,29 @@ def two_sites(table_maker: Maker, far: float) -> tuple[PredictionTable, list[str
 def test_a_planted_gap_is_flagged(table_maker: Maker) -> None:
     table, site = two_sites(table_maker, 0.3)
     found = subgroups(Sample.of(table), {"site": site}, resamples=300, seed=0)["site"]
-    assert found["B"]["n"] == 200
-    assert found["B"]["groups"] == 100
-    gap = found["B"]["gap"]["macro_auroc"]
+    assert found["B"].n == 200
+    assert found["B"].groups == 100
+    gap = found["B"].gap["macro_auroc"]
     assert gap.value < -0.1
     assert gap.high < 0
-    assert found["B"]["flagged"]
-    assert found["A"]["gap"]["macro_auroc"].value == pytest.approx(-gap.value)
+    assert found["B"].flagged
+    assert found["A"].gap["macro_auroc"].value == pytest.approx(-gap.value)
 
 
 def test_no_gap_no_flag(table_maker: Maker) -> None:
     table, site = two_sites(table_maker, 1.6)
     found = subgroups(Sample.of(table), {"site": site}, resamples=300, seed=0)["site"]
-    assert not any(row["flagged"] for row in found.values())
+    assert not any(row.flagged for row in found.values())
 
 
 def test_a_subgroup_alone_gets_the_figures_of_its_own_table(table_maker: Maker) -> None:
     table, site = two_sites(table_maker, 0.8)
     found = subgroups(Sample.of(table), {"site": site}, resamples=300, seed=0)["site"]["B"]
-    alone = evaluate_table(table.rows(range(600, 800)), resamples=300)["test"]
+    alone = document_of(table.rows(range(600, 800)), resamples=300)["test"]
     for name in ("accuracy", "macro_auroc"):
-        assert found[name].value == pytest.approx(alone[name]["value"])
-        assert [found[name].low, found[name].high] == pytest.approx(alone[name]["ci95"], abs=0.015)
+        assert getattr(found, name).value == pytest.approx(alone[name]["value"])
+        ends = [getattr(found, name).low, getattr(found, name).high]
+        assert ends == pytest.approx(alone[name]["ci95"], abs=0.015)
 
 
 def test_columns_that_are_no_subgroups_are_left_out(table_maker: Maker) -> None:
@@ -99,7 +101,7 @@ def test_subgroups_come_from_the_manifests_own_columns(tmp_path: Path, table_mak
 def test_they_are_in_the_document(table_maker: Maker) -> None:
     table = table_maker(60)
     column = ["old" if i % 3 else "young" for i in range(len(table))]
-    part = evaluate_table(table, resamples=50, subgroup_columns={"age": column})["test"]
+    part = document_of(table, resamples=50, subgroup_columns={"age": column})["test"]
     assert {row["n"] for row in part["subgroups"]["age"].values()} == {20, 40}
     assert set(part["subgroups"]["age"]["old"]["gap"]["accuracy"]) == {"value", "ci95"}
 
@@ -132,14 +134,14 @@ def test_a_paired_difference_rests_on_the_resampled_differences() -> None:
 
 def test_the_drop_on_other_patients_has_an_interval(table_maker: Maker) -> None:
     home, away = (
-        evaluate_table(table_maker(150, skill=s, seed=i), resamples=100)["test"]
+        split_metrics(table_maker(150, skill=s, seed=i).select("test"), 100, 0).estimates()
         for i, s in enumerate((2.5, 1.0))
     )
     found = drop(home, away)
     fallen = found["macro_auroc"]
-    expected = away["macro_auroc"]["value"] - home["macro_auroc"]["value"]
-    assert fallen["value"] == pytest.approx(expected)
-    assert fallen["ci95"][1] < 0
+    expected = away["macro_auroc"].value - home["macro_auroc"].value
+    assert fallen.value == pytest.approx(expected)
+    assert fallen.high < 0
     assert set(found) >= {"accuracy", "balanced_accuracy", "nll", "mcc"}
 
 
@@ -151,7 +153,7 @@ def test_what_is_not_judged_is_listed() -> None:
         "age": [str(number) for number in range(60)],
         "sex": ["m", "f"] * 30,
     }
-    assert left_out(columns) == [
+    assert [row.to_dict() for row in left_out(columns)] == [
         {"column": "site", "value": "D", "n": 4},
         {"column": "scanner", "value": None, "n": 20},
     ]
@@ -160,6 +162,6 @@ def test_what_is_not_judged_is_listed() -> None:
 def test_the_metrics_say_what_was_left_out_and_repeat_it(table_maker: Maker) -> None:
     table = table_maker(60)
     columns = {"site": ["A"] * 100 + ["B"] * 17 + ["C"] * 3, "scanner": [str(table.paths)] * 120}
-    test = evaluate_table(table, resamples=50, subgroup_columns=columns)["test"]
+    test = document_of(table, resamples=50, subgroup_columns=columns)["test"]
     assert set(test["subgroups"]["site"]) == {"A", "B"}
     assert test["subgroups_left_out"] == [{"column": "site", "value": "C", "n": 3}]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from figures import document_of
 from overread.documents.predictions import PredictionTable, decide
 from overread.errors import DataError
 from overread.evaluation.estimates import HEADLINES, Sample, bootstrap, point
-from overread.evaluation.summary import evaluate_table
 from overread.stats.resample import group_counts, group_rows
 
 Maker = Callable[..., PredictionTable]
@@ -63,7 +63,7 @@ def several() -> PredictionTable:
 
 
 def test_the_document_has_the_contracts_fields(table_maker: Maker) -> None:
-    document = evaluate_table(table_maker(60), resamples=100, test_set_uses=3)
+    document = document_of(table_maker(60), resamples=100, test_set_uses=3)
     assert document["test_set_uses"] == 3
     assert document["leak_price"] is None
     for part in (document["test"], document["val"]):
@@ -80,7 +80,7 @@ def test_the_document_has_the_contracts_fields(table_maker: Maker) -> None:
 
 
 def test_every_estimate_lies_in_its_interval_and_range(table_maker: Maker) -> None:
-    document = evaluate_table(table_maker(60), resamples=200)
+    document = document_of(table_maker(60), resamples=200)
     found = dict(estimates(document))
     assert len(found) > 60
     for place, row in found.items():
@@ -95,7 +95,7 @@ def test_every_estimate_lies_in_its_interval_and_range(table_maker: Maker) -> No
 
 def test_the_values_are_scikit_learns(table_maker: Maker) -> None:
     table = table_maker(100)
-    test, part = table.select("test"), evaluate_table(table, resamples=50)["test"]
+    test, part = table.select("test"), document_of(table, resamples=50)["test"]
     assert part["accuracy"]["value"] == pytest.approx(
         sk.accuracy_score(test.labels, test.predicted)
     )
@@ -106,7 +106,7 @@ def test_the_values_are_scikit_learns(table_maker: Maker) -> None:
 
 
 def test_a_perfect_small_sample_leaves_room_for_doubt(table_maker: Maker) -> None:
-    document = evaluate_table(table_maker(45, skill=60.0), resamples=200)
+    document = document_of(table_maker(45, skill=60.0), resamples=200)
     for name in ("accuracy", "macro_auroc", "macro_f1", "mcc", "balanced_accuracy"):
         row = document["test"][name]
         assert row["value"] == 1
@@ -119,7 +119,7 @@ def test_a_perfect_small_sample_leaves_room_for_doubt(table_maker: Maker) -> Non
 def test_an_absent_class_is_undefined_not_zero(table_maker: Maker) -> None:
     table = table_maker(60)
     rows = [i for i, label in enumerate(table.labels) if label != "normal"]
-    part = evaluate_table(table.rows(rows), resamples=100)["test"]
+    part = document_of(table.rows(rows), resamples=100)["test"]
     row = part["per_class"]["normal"]
     assert row["n"] == 0
     for name in ("sensitivity", "auroc", "average_precision"):
@@ -132,7 +132,7 @@ def test_an_absent_class_is_undefined_not_zero(table_maker: Maker) -> None:
 def test_one_image_does_not_end_it(table_maker: Maker) -> None:
     table = table_maker(30)
     last = len(table) - 1
-    document = evaluate_table(table.rows([last]), resamples=50)
+    document = document_of(table.rows([last]), resamples=50)
     assert document["val"] is None
     assert document["test"]["n"] == 1
     assert document["operating_points"] == []
@@ -140,20 +140,20 @@ def test_one_image_does_not_end_it(table_maker: Maker) -> None:
 
 
 def test_no_test_rows_is_an_error(table_maker: Maker) -> None:
-    with pytest.raises(DataError, match="no row of the split 'test'"):
-        evaluate_table(table_maker(20).select("val"))
+    with pytest.raises(DataError, match="no row in the split 'test'"):
+        document_of(table_maker(20).select("val"))
 
 
 def test_the_order_of_rows_does_not_matter(table_maker: Maker) -> None:
     table = table_maker(50)
     shuffled = table.rows(np.random.default_rng(1).permutation(len(table)))
-    one, other = (evaluate_table(t, resamples=150) for t in (table, shuffled))
+    one, other = (document_of(t, resamples=150) for t in (table, shuffled))
     assert one == other
 
 
 def test_the_same_seed_gives_the_same_and_another_nearly_so(table_maker: Maker) -> None:
     table = table_maker(80)
-    one, again, other = (evaluate_table(table, resamples=400, seed=s) for s in (1, 1, 2))
+    one, again, other = (document_of(table, resamples=400, seed=s) for s in (1, 1, 2))
     assert one == again
     first, second = (document["test"]["macro_f1"]["ci95"] for document in (one, other))
     assert first != second
@@ -165,14 +165,14 @@ def test_more_images_a_patient_widen_the_interval(table_maker: Maker) -> None:
     copies = table.rows(np.repeat(np.arange(len(table)), 4))
     renamed = replace(copies, paths=tuple(f"{p}#{i}" for i, p in enumerate(copies.paths)))
     naive = replace(renamed, groups=renamed.paths)
-    grouped, single = (evaluate_table(t, resamples=300)["test"] for t in (renamed, naive))
+    grouped, single = (document_of(t, resamples=300)["test"] for t in (renamed, naive))
     for name in ("accuracy", "macro_auroc", "macro_f1", "nll"):
         widths = [np.ptp(part[name]["ci95"]) for part in (grouped, single)]
         assert widths[0] > 1.5 * widths[1], name
 
 
 def test_several_labels_an_image(several: PredictionTable) -> None:
-    part = evaluate_table(several, resamples=100)["test"]
+    part = document_of(several, resamples=100)["test"]
     assert part["multilabel"]
     assert np.array(part["confusion"]).shape == (3, 2, 2)
     area = sk.roc_auc_score(several.truth(), several.probabilities)
@@ -187,7 +187,7 @@ def test_answered_counts_only_answers(table_maker: Maker) -> None:
     test = table.select("test")
     answered = [i for i, status in enumerate(test.statuses) if status == "answer"]
     right = sum(test.labels[i] == test.predicted[i] for i in answered)
-    found = evaluate_table(table, resamples=50)["test"]["answered"]
+    found = document_of(table, resamples=50)["test"]["answered"]
     assert found["coverage"]["value"] == pytest.approx(len(answered) / 60)
     assert found["accuracy"]["value"] == pytest.approx(right / len(answered))
     assert found["accuracy"]["n"] == len(answered)
@@ -200,7 +200,7 @@ def test_answered_counts_only_answers(table_maker: Maker) -> None:
 
 def test_risk_coverage_ends_at_the_error_and_its_area_rewards_knowing(table_maker: Maker) -> None:
     table = table_maker(150)
-    part = evaluate_table(table, resamples=50)["test"]
+    part = document_of(table, resamples=50)["test"]
     curve = part["curves"]["risk_coverage"]
     assert curve["coverage"][-1] == 1
     assert curve["risk"][-1] == pytest.approx(1 - part["accuracy"]["value"], abs=1e-6)
@@ -210,7 +210,7 @@ def test_risk_coverage_ends_at_the_error_and_its_area_rewards_knowing(table_make
 
 
 def test_curves_start_and_end_where_they_must(table_maker: Maker) -> None:
-    curves = evaluate_table(table_maker(400), resamples=20)["test"]["curves"]
+    curves = document_of(table_maker(400), resamples=20)["test"]["curves"]
     roc = curves["roc"]["benign"]
     assert (roc["fpr"][0], roc["tpr"][0], roc["fpr"][-1], roc["tpr"][-1]) == (0, 0, 1, 1)
     assert len(roc["fpr"]) <= 200

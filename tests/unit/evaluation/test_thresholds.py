@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from figures import document_of
 from overread.documents.predictions import PredictionTable
 from overread.evaluation.conformal import conformal_quantiles, prediction_set, too_few
 from overread.evaluation.prevalence import ppv_npv
-from overread.evaluation.summary import evaluate_table
 from overread.evaluation.thresholds import (
     expected_right,
     operating_points,
@@ -85,9 +85,9 @@ def test_what_cannot_be_had_is_none(table_maker: Maker) -> None:
 
 
 def test_points_are_chosen_without_the_test_part(table_maker: Maker) -> None:
-    one = evaluate_table(table_maker(80), resamples=20)["operating_points"]
+    one = document_of(table_maker(80), resamples=20)["operating_points"]
     rows = [i for i, s in enumerate(table_maker(80).splits) if s == "val" or i % 3]
-    other = evaluate_table(table_maker(80).rows(rows), resamples=20)["operating_points"]
+    other = document_of(table_maker(80).rows(rows), resamples=20)["operating_points"]
     assert [p["threshold"] for p in one] == [p["threshold"] for p in other]
     assert [p["test"] for p in one] != [p["test"] for p in other]
     assert [p["rule"] for p in one] == ["confidence", "error", *["sensitivity"] * 3]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 
@@ -17,23 +16,22 @@ from overread.pages.numbers import (
     estimate_text,
     percent,
 )
+from overread.stats.estimate import Estimate
 
-GOOD = {"value": 0.8214, "ci95": [0.743, 0.88]}
+GOOD = Estimate(0.8214, 0.743, 0.88)
+OWN = Estimate(0.8214, 0.743, 0.88, 46)
 
 
 @pytest.mark.parametrize(
     "estimate",
     [
-        {"value": 0.8},
-        {"value": 0.8, "ci95": None},
-        {"value": 0.8, "ci95": []},
-        {"value": 0.8, "ci95": [0.7]},
-        {"value": 0.8, "ci95": [None, 0.9]},
-        {"value": 0.8, "ci95": [0.7, math.nan]},
-        {"value": math.inf, "ci95": [0.7, 0.9]},
+        Estimate(0.8, None, None),
+        Estimate(0.8, None, 0.9),
+        Estimate(0.8, 0.7, math.nan),
+        Estimate(math.inf, 0.7, 0.9),
     ],
 )
-def test_an_estimate_without_a_whole_interval_is_refused(estimate: dict[str, Any]) -> None:
+def test_an_estimate_without_a_whole_interval_is_refused(estimate: Estimate) -> None:
     for show in (checked, estimate_text, estimate_html):
         with pytest.raises(DataError, match=r"test\.accuracy"):
             show(estimate, 120, "test.accuracy")
@@ -45,8 +43,8 @@ def test_an_estimate_without_n_is_refused(n: int | None) -> None:
         estimate_html(GOOD, n, "test.accuracy")
 
 
-@pytest.mark.parametrize("estimate", [None, {"value": None, "ci95": [None, None], "n": 0}])
-def test_an_undefined_estimate_is_a_dash_and_no_zero(estimate: dict[str, Any] | None) -> None:
+@pytest.mark.parametrize("estimate", [None, Estimate(None, None, None, 0)])
+def test_an_undefined_estimate_is_a_dash_and_no_zero(estimate: Estimate | None) -> None:
     assert checked(estimate, 0, "x") == ()
     assert estimate_text(estimate, None, "x") == NOTHING
     assert NOTHING in estimate_html(estimate, None, "x")
@@ -61,9 +59,9 @@ def test_an_estimate_shows_value_interval_and_n() -> None:
 
 
 def test_its_own_n_goes_before_that_of_the_part() -> None:
-    assert estimate_n({**GOOD, "n": 46}, 156) == 46
+    assert estimate_n(OWN, 156) == 46
     assert estimate_n(GOOD, 156) == 156
-    assert "n=46" in estimate_html({**GOOD, "n": 46}, 156, "x")
+    assert "n=46" in estimate_html(OWN, 156, "x")
 
 
 def test_numbers_are_printed_plainly() -> None:

@@ -13,7 +13,7 @@ import overread
 from overread.pages.texts import Said, Texts, load_texts, say
 
 SOURCE = Path(overread.__file__).parent
-PACKAGES = [SOURCE / "evaluate", SOURCE / "dataset"]
+PACKAGES = [SOURCE / "report", SOURCE / "dataset" / "audit"]
 TEMPLATES = [path for folder in [*PACKAGES, SOURCE / "pages"] for path in folder.rglob("*.html")]
 # The program's own name, abbreviations that are the same everywhere, and the language switch.
 SAME_EVERYWHERE = {"overread", "PPV", "NPV", "TP", "FN", "FP", "TN", "English", "中文", "br"}

@@ -88,7 +88,7 @@ def test_estimates_have_interval_and_n(sample_run: Path) -> None:
 
 
 def test_a_leaky_split_is_said_at_the_top(run_maker, tmp_path: Path) -> None:
-    english, chinese = write_cards(run_maker(tmp_path / "run", policy="naive"))
+    english, chinese = write_cards(run_maker(tmp_path / "run", method="naive"))
     assert "Leaky split" in english.split("##")[0]
     assert "泄漏" in chinese.split("##")[0]
 

@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from overread.documents.audit import Audit
+from overread.documents.certificate import Certificate
+from overread.documents.document import Part
+from overread.documents.metrics import Metrics
 from overread.pages.texts import load_texts
 from overread.report import card
 from overread.report.card import SECTIONS, card_text
@@ -23,19 +27,41 @@ LINE = re.compile(r"^- (.*?): (\*\*[^*]*\*\*|.* `\[([a-z.]+:[^\]]+)\]`)$")
 FALLBACK = {
     "plan.json:recipe.name": "plan.json:recipe",
     "plan.json:recipe.model.name": "plan.json:recipe.model.kind",
-    "certificate.json:policy": "certificate.json:method",
     "metrics.json:test.classes": "metrics.json:test.per_class",
 }
 NAMES = {"plan.json": "plan", "certificate.json": "certificate", "audit.json": "audit",
          "metrics.json": "metrics"}  # fmt: skip
+MODELS = {"certificate.json": Certificate, "audit.json": Audit, "metrics.json": Metrics}
+ROWS = {
+    "near_duplicates": {"a": "x", "b": "y", "score": 1.0, "kind": "crop"},
+    "label_issues": {"path": "x", "label": "a", "suggested": "b", "score": 0.9},
+}
+# An audit without these two is refused.
+TOGETHER = ("metrics.json:test", "metrics.json:test.n", "audit.json:images", "audit.json:verdict")
+NO_FILE = {"plan": None, "certificate": None, "audit": None, "metrics": Metrics()}
+
+
+def with_document(files: RunFiles, name: str, document: dict[str, Any]) -> RunFiles:
+    """The run with another document, as if it had been read."""
+    model = MODELS.get(name)
+    found = model.parse(document, where=name) if model else document
+    return replace(files, **{NAMES[name]: found})
+
+
+def as_stated(document: Any) -> Any:
+    """A document as it stands in its file."""
+    if isinstance(document, Part):
+        return document.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return json.loads(json.dumps(document))
 
 
 @pytest.fixture(scope="module")
 def files(whole_run: Path) -> RunFiles:
     found = load_run(whole_run)
     assert found.audit is not None
-    probes = [{"n": 9, **probe} for probe in found.audit["shortcuts"]]  # as `audit` writes them
-    return replace(found, audit={**found.audit, "shortcuts": probes})
+    audit = as_stated(found.audit)
+    probes = [{"n": 9, **probe} for probe in audit["shortcuts"]]  # as `audit` writes them
+    return with_document(found, "audit.json", {**audit, "shortcuts": probes})
 
 
 def lines(files: RunFiles, language: str = "en") -> dict[str, tuple[str, str]]:
@@ -53,14 +79,13 @@ def lines(files: RunFiles, language: str = "en") -> dict[str, tuple[str, str]]:
 def without(files: RunFiles, source: str) -> RunFiles:
     """The run's documents with one field taken out (dotted; numbers are places in lists)."""
     name, _, field = source.partition(":")
-    document = json.loads(json.dumps(getattr(files, NAMES[name])))
+    document = as_stated(getattr(files, NAMES[name]))
     *steps, last = field.split(".")
     place: Any = document
     for step in steps:
         place = place[int(step)] if isinstance(place, list) else place[step]
     del place[int(last) if isinstance(place, list) else last]
-    fresh = replace(files, **{NAMES[name]: document})
-    return fresh
+    return with_document(files, name, document)
 
 
 def sources(files: RunFiles) -> Iterator[tuple[str, str]]:
@@ -72,7 +97,7 @@ def test_each_line_goes_blank_with_its_field_and_takes_no_other_with_it(files: R
     sourced = dict(sources(files))
     assert len(sourced) > 35
     for what, source in sourced.items():
-        if ":shortcuts" in source or source in ("metrics.json:test", "metrics.json:test.n"):
+        if ":shortcuts" in source or source in TOGETHER:
             continue  # other lines go with these, see below; a figure without n is refused
         after = lines(without(files, source))
         value, now = after.get(what, ("", ""))
@@ -92,7 +117,7 @@ def test_where_no_test_image_was_judged_every_line_names_the_validation_part(
     files: RunFiles,
 ) -> None:
     assert files.metrics is not None
-    found = lines(replace(files, metrics={**files.metrics, "test": None}))
+    found = lines(replace(files, metrics=files.metrics.model_copy(update={"test": None})))
     named = {source for _, source in found.values() if source.startswith("metrics.json:")}
     assert "metrics.json:val.classes" in named and "metrics.json:val.macro_auroc" in named
     assert not [source for source in named if source.startswith("metrics.json:test.")]
@@ -100,19 +125,20 @@ def test_where_no_test_image_was_judged_every_line_names_the_validation_part(
 
 def test_a_list_in_the_audit_is_counted(files: RunFiles) -> None:
     assert files.audit is not None
-    for field in ("exact_duplicates", "near_duplicates", "conflicting_labels", "label_suspects"):
+    for field in ("exact_duplicates", "near_duplicates", "conflicting_labels", "label_issues"):
         for n in (0, 1, 12):
-            audit = {**files.audit, field: [["a", "b"]] * n}
-            found = lines(replace(files, audit=audit))
+            audit = {**as_stated(files.audit), field: [ROWS.get(field, ["a", "b"])] * n}
+            found = lines(with_document(files, "audit.json", audit))
             (text,) = [v for v, source in found.values() if source == f"audit.json:{field}"]
             assert text.startswith(f"{n} ")
 
 
 def test_each_probe_has_a_line_that_goes_with_it(files: RunFiles) -> None:
     assert files.audit is not None
-    probes = files.audit["shortcuts"]
+    probes = files.audit.shortcuts
     for n in range(len(probes) + 1):
-        found = lines(replace(files, audit={**files.audit, "shortcuts": probes[:n]}))
+        audit = files.audit.model_copy(update={"shortcuts": probes[:n]})
+        found = lines(replace(files, audit=audit))
         rows = [source for _, source in found.values() if source.startswith("audit.json:shortcuts")]
         assert rows == [f"audit.json:shortcuts.{i}" for i in range(n)]
 
@@ -121,7 +147,7 @@ def test_each_probe_has_a_line_that_goes_with_it(files: RunFiles) -> None:
 def test_both_languages_have_the_same_lines_from_the_same_fields(
     files: RunFiles, name: str
 ) -> None:
-    for some in (files, replace(files, **{NAMES[name]: None})):
+    for some in (files, replace(files, **{NAMES[name]: NO_FILE[NAMES[name]]})):
         english, chinese = (list(lines(some, language).values()) for language in ("en", "zh"))
         assert [source for _, source in english] == [source for _, source in chinese]
         for (one, _), (other, _) in zip(english, chinese, strict=True):
@@ -129,7 +155,7 @@ def test_both_languages_have_the_same_lines_from_the_same_fields(
 
 
 def test_with_no_file_at_all_every_line_is_left_to_the_author(files: RunFiles) -> None:
-    bare = replace(files, **dict.fromkeys(NAMES.values()))
+    bare = replace(files, **NO_FILE)
     found = lines(bare)
     assert len(found) > 30
     assert {value for value, _ in found.values()} == {SUPPLY["en"]}
@@ -146,9 +172,9 @@ def test_a_file_the_card_is_not_made_from_changes_no_line(sample_run: Path, file
 
 def test_a_changed_number_is_printed_as_changed(files: RunFiles) -> None:
     assert files.metrics is not None
-    metrics = json.loads(json.dumps(files.metrics))
+    metrics = as_stated(files.metrics)
     metrics["test"]["macro_auroc"] = {"value": 0.123456, "ci95": [0.1, 0.2]}
-    before, after = lines(files), lines(replace(files, metrics=metrics))
+    before, after = lines(files), lines(with_document(files, "metrics.json", metrics))
     changed = {what for what in before if before[what] != after[what]}
     assert {before[what][1] for what in changed} == {"metrics.json:test.macro_auroc"}
     (what,) = changed

@@ -12,8 +12,8 @@ import pytest
 from overread.report.charts import (
     Axis,
     Chart,
+    PlotSeries,
     Reference,
-    Series,
     colour_numbers,
     render_heat,
     render_svg,
@@ -33,7 +33,7 @@ def chart(**changes: object) -> Chart:
         "description": "what it shows",
         "x": Axis("x axis"),
         "y": Axis("y axis", percent=True),
-        "series": (Series("a & <b>", x, x**2, x**2 - 0.1, x**2 + 0.1),),
+        "series": (PlotSeries("a & <b>", x, x**2, x**2 - 0.1, x**2 + 0.1),),
         "references": (Reference("chance", (0, 0), (1, 1)),),
     }
     return Chart(**{**values, **changes})  # type: ignore[arg-type]
@@ -67,7 +67,7 @@ def test_points_lie_where_the_axes_say() -> None:
 
 def test_bands_and_lines_stay_near_the_frame() -> None:
     x = np.array([0.0, 1.0])
-    wild = Series("wild", x, np.array([-50.0, 90.0]), x - 100, x + 100)
+    wild = PlotSeries("wild", x, np.array([-50.0, 90.0]), x - 100, x + 100)
     root = drawn(chart(series=(wild,)))
     _, _, width, height = map(float, root.get("viewBox", "").split())
     for shape in [*root.iter(f"{SVG}polyline"), *root.iter(f"{SVG}polygon")]:
@@ -77,7 +77,7 @@ def test_bands_and_lines_stay_near_the_frame() -> None:
 
 def test_intervals_of_points_are_whiskers() -> None:
     x = np.array([0.2, 0.8])
-    points = Series("p", x, x, x - 0.1, x + 0.1, "points")
+    points = PlotSeries("p", x, x, x - 0.1, x + 0.1, "points")
     root = drawn(chart(series=(points,), references=()))
     assert len(list(root.iter(f"{SVG}circle"))) == 2
     assert len([p for p in root.iter(f"{SVG}path") if "V" in (p.get("d") or "")]) == 2
@@ -85,7 +85,11 @@ def test_intervals_of_points_are_whiskers() -> None:
 
 def test_a_thin_line_has_the_colour_of_the_line_before_it_and_no_entry() -> None:
     x = np.array([0.0, 1.0])
-    lines = [Series("one", x, x), Series("", x, x / 2, kind="thin"), Series("two", x, x / 3)]
+    lines = [
+        PlotSeries("one", x, x),
+        PlotSeries("", x, x / 2, kind="thin"),
+        PlotSeries("two", x, x / 3),
+    ]
     chart = Chart("c", "t", "d", Axis("x"), Axis("y"), tuple(lines))
     assert colour_numbers(chart) == [0, 0, 1]
     svg = render_svg(chart)
@@ -103,7 +107,7 @@ def test_counts_are_drawn_and_written() -> None:
 
 
 def test_an_empty_series_is_no_error() -> None:
-    nothing = Series("none", np.array([]), np.array([]), np.array([]), np.array([]))
+    nothing = PlotSeries("none", np.array([]), np.array([]), np.array([]), np.array([]))
     assert "none" in render_svg(chart(series=(nothing,)))
 
 
@@ -154,7 +158,7 @@ def test_figures_are_written_as_svg_and_png_from_the_same_data(tmp_path: Path) -
     x = np.array([0.2, 0.8])
     charts = [
         chart(),
-        chart(name="cal", counts=counts, series=(Series("肺炎", x, x, x, x, "points"),)),
+        chart(name="cal", counts=counts, series=(PlotSeries("肺炎", x, x, x, x, "points"),)),
     ]
     matrix = Matrix(np.array([[8, 2], [1, 9]]), ("a", "b"), "M", "truth", "said")
     written = write_figures(tmp_path / "figures", charts, matrix)

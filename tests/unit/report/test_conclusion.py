@@ -6,14 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from overread.report.verdict import Leak, guess_level, leak_of, matrix_of, verdict
 
+from figures import split_of
+from overread.documents.audit import ShortcutProbe
+from overread.documents.certificate import Certificate
+from overread.documents.metrics import SplitMetrics
 from overread.pages.probes import probe_name
 from overread.pages.texts import load_texts, say
-from overread.report import verdict as module
+from overread.report import conclusion as module
+from overread.report.conclusion import (
+    Conclusion,
+    LeakState,
+    conclude,
+    guess_level,
+    leak_state,
+    matrix_of,
+)
 
 TEXTS = load_texts(Path(module.__file__).parent / "texts")
-CLEAN = Leak("clean")
+CLEAN = LeakState("clean")
 
 
 def estimate(value: float, low: float, high: float, n: int | None = None) -> dict[str, Any]:
@@ -21,7 +32,7 @@ def estimate(value: float, low: float, high: float, n: int | None = None) -> dic
     return found if n is None else {**found, "n": n}
 
 
-def part(**changes: Any) -> dict[str, Any]:
+def part(**changes: Any) -> SplitMetrics:
     made: dict[str, Any] = {
         "n": 45,
         "groups": 40,
@@ -34,23 +45,23 @@ def part(**changes: Any) -> dict[str, Any]:
         "confusion": [[27, 3], [6, 9]],
         "answered": {"coverage": estimate(1, 0.9, 1, 45), "accuracy": estimate(0.8, 0.7, 0.9, 45)},
     }
-    return {**made, **changes}
+    return split_of({**made, **changes})
 
 
-def said(found: module.Verdict, language: str = "en") -> str:
+def said(found: Conclusion, language: str = "en") -> str:
     groups = (found.main, found.further, found.warnings)
     return " ".join(TEXTS.plain(language, sentence) for group in groups for sentence in group)
 
 
 def test_a_small_test_set_cannot_tell_the_ends_of_its_interval() -> None:
-    words = said(verdict(part(), CLEAN))
+    words = said(conclude(part(), CLEAN))
     assert "45 images cannot tell 69% from 91%" in words
     assert "kept out of training" in words
-    assert "45 幅图像无法区分 69% 与 91%" in said(verdict(part(), CLEAN), "zh")
+    assert "45 幅图像无法区分 69% 与 91%" in said(conclude(part(), CLEAN), "zh")
 
 
 def test_a_large_one_names_the_width() -> None:
-    words = said(verdict(part(balanced_accuracy=estimate(0.8, 0.78, 0.82)), CLEAN))
+    words = said(conclude(part(balanced_accuracy=estimate(0.8, 0.78, 0.82)), CLEAN))
     assert "4.0 points wide" in words and "cannot tell" not in words
 
 
@@ -65,14 +76,14 @@ def test_a_large_one_names_the_width() -> None:
 )
 def test_it_says_whether_guessing_is_beaten(interval: tuple[float, float], expected: str) -> None:
     middle = sum(interval) / 2
-    assert expected in said(verdict(part(balanced_accuracy=estimate(middle, *interval)), CLEAN))
+    assert expected in said(conclude(part(balanced_accuracy=estimate(middle, *interval)), CLEAN))
 
 
 def test_guessing_depends_on_the_number_of_classes() -> None:
     four = {name: {} for name in "abcd"}
-    assert guess_level({"per_class": four}, False) == 0.25
-    assert guess_level({"per_class": four}, True) == 0.5
-    assert guess_level({}, False) is None
+    assert guess_level(split_of({"per_class": four})) == 0.25
+    assert guess_level(split_of({"per_class": four, "multilabel": True})) == 0.5
+    assert guess_level(SplitMetrics()) is None
 
 
 def test_the_weakest_class_is_named_with_what_it_is_mistaken_for() -> None:
@@ -83,9 +94,9 @@ def test_the_weakest_class_is_named_with_what_it_is_mistaken_for() -> None:
         },
         confusion=[[18, 1, 1], [2, 11, 7], [2, 2, 16]],
     )
-    words = said(verdict(three, CLEAN))
+    words = said(conclude(three, CLEAN))
     assert "weakest on <b>b</b>: it misses 9 of 20" in words
-    assert "most often calling them c (7)" in words
+    assert "most often taking them for c (7)" in words
 
 
 def test_a_perfect_result_still_leaves_room() -> None:
@@ -94,29 +105,29 @@ def test_a_perfect_result_still_leaves_room() -> None:
         accuracy=estimate(1, 0.92, 1, 45),
         per_class={c: {"n": 20, "sensitivity": estimate(1, 0.8, 1, 20)} for c in "ab"},
     )
-    words = said(verdict(sure, CLEAN))
+    words = said(conclude(sure, CLEAN))
     assert "no mistake on these 45 images" in words and "up to 8.0%" in words
 
 
 def test_abstention_is_told_as_counts() -> None:
     answered = {"coverage": estimate(0.8, 0.7, 0.9, 45), "accuracy": estimate(0.9, 0.8, 0.95, 36)}
-    assert "answers 36 of 45 images (80.0%)" in said(verdict(part(answered=answered), CLEAN))
-    assert "answered every image" in said(verdict(part(), CLEAN))
+    assert "answers 36 of 45 images (80.0%)" in said(conclude(part(answered=answered), CLEAN))
+    assert "answered every image" in said(conclude(part(), CLEAN))
     nothing = {
         "coverage": estimate(0, 0, 0.1, 45),
         "accuracy": {"value": None, "ci95": [None, None]},
     }
-    assert "none of the images" in said(verdict(part(answered=nothing), CLEAN))
+    assert "none of the images" in said(conclude(part(answered=nothing), CLEAN))
 
 
 def test_a_failed_shortcut_probe_is_a_warning_and_a_passed_one_is_not() -> None:
     probes = [
-        {"probe": "border", "auroc": 0.52, "ci95": [0.45, 0.6], "verdict": "pass"},
-        {"probe": "image_size", "auroc": 0.83, "ci95": [0.79, 0.87], "verdict": "fail"},
+        ShortcutProbe(probe="border", auroc=0.52, ci95=(0.45, 0.6), verdict="clean"),
+        ShortcutProbe(probe="image_size", auroc=0.83, ci95=(0.79, 0.87), verdict="shortcut"),
     ]
-    warned = verdict(part(), CLEAN, shortcuts=probes)
+    warned = conclude(part(), CLEAN, probes=probes)
     assert len(warned.warnings) == 1 and "the image size" in said(warned)
-    assert verdict(part(), CLEAN, shortcuts=probes[:1]).warnings == ()
+    assert conclude(part(), CLEAN, probes=probes[:1]).warnings == ()
 
 
 def test_an_unknown_probe_keeps_its_name() -> None:
@@ -125,43 +136,47 @@ def test_an_unknown_probe_keeps_its_name() -> None:
 
 
 def test_a_leak_takes_the_praise_away() -> None:
-    words = said(verdict(part(), Leak("leaky", siblings=40, tests=45)))
+    words = said(conclude(part(), LeakState("leaky", leaked=40, tests=45)))
     assert "says little about new patients" in words
     assert "better than guessing" not in words and "kept out of training" not in words
 
 
 def test_without_numbers_there_is_no_verdict() -> None:
-    assert said(verdict({}, CLEAN)) == TEXTS.plain("en", "verdict.nothing")
+    assert said(conclude(SplitMetrics(), CLEAN)) == TEXTS.plain("en", "verdict.nothing")
+
+
+def certified(**fields: Any) -> Certificate:
+    return Certificate(**fields)
 
 
 def rows(**groups: str) -> list[dict[str, str]]:
     return [{"split": s, "group": g} for g, splits in groups.items() for s in splits.split()]
 
 
-def test_siblings_are_counted_from_the_manifest() -> None:
+def test_leaked_images_are_counted_from_the_manifest() -> None:
     manifest = rows(a="train test", b="test test", c="train", d="val test")
-    leak = leak_of({"crossing_groups": 0}, manifest)
-    assert (leak.state, leak.siblings, leak.tests) == ("leaky", 1, 4)
-    assert leak_of({"crossing_groups": 0}, rows(a="train", b="test")).state == "clean"
-    assert leak_of(None, manifest).state == "leaky"
-    assert leak_of(None).state == "unknown"
+    leak = leak_state(certified(crossing_groups=0), manifest)
+    assert (leak.state, leak.leaked, leak.tests) == ("leaky", 1, 4)
+    assert leak_state(certified(crossing_groups=0), rows(a="train", b="test")).state == "clean"
+    assert leak_state(None, manifest).state == "leaky"
+    assert leak_state(None).state == "unknown"
 
 
 @pytest.mark.parametrize(
-    "field", [{"leaky": True}, {"crossing_groups": 3}, {"siblings_in_training": 2}]
+    "field", [{"leaky": True}, {"crossing_groups": 3}, {"leaked_test_images": 2}]
 )
 def test_any_sign_of_a_leak_in_the_certificate_counts(field: dict[str, Any]) -> None:
-    assert leak_of({"crossing_groups": 0, **field}).state == "leaky"
+    assert leak_state(certified(**{"crossing_groups": 0, **field})).state == "leaky"
 
 
 def test_a_given_split_that_crosses_nothing_is_clean() -> None:
-    assert leak_of({"method": "as-given", "crossing_groups": 0, "leaky": False}).state == "clean"
+    assert leak_state(certified(method="as-given", crossing_groups=0)).state == "clean"
 
 
 def test_a_stale_certificate_vouches_for_nothing() -> None:
-    certificate = {"crossing_groups": 0, "manifest_sha256": "a"}
-    assert leak_of(certificate, (), "a").state == "clean"
-    stale = leak_of(certificate, (), "b")
+    certificate = certified(crossing_groups=0, manifest_sha256="a")
+    assert leak_state(certificate, (), "a").state == "clean"
+    stale = leak_state(certificate, (), "b")
     assert stale.state == "unknown" and stale.stale
 
 
@@ -169,4 +184,7 @@ def test_a_stale_certificate_vouches_for_nothing() -> None:
     "confusion", [None, [], [[1]], [[1, 2], [3]], [[[1, 2], [3, 4]], [[1, 2], [3, 4]]]]
 )
 def test_a_matrix_that_is_not_square_is_left_out(confusion: Any) -> None:
-    assert matrix_of({"per_class": {"a": {}, "b": {}}, "confusion": confusion}) == ([], [])
+    assert matrix_of(split_of({"per_class": {"a": {}, "b": {}}, "confusion": confusion})) == (
+        [],
+        [],
+    )

@@ -10,20 +10,23 @@ from typing import Any
 
 import pytest
 
+from figures import metrics_of
+from overread.documents.metrics import Metrics
 from overread.evaluation.recompute import recompute
 from overread.files import read_json, write_json
 from overread.pages.texts import load_texts
 from overread.report.external_test import external
-from overread.report.page import FIGURES, write_report
+from overread.report.page import write_report
 from overread.report.refresh import refresh_report
-from overread.report.verify import Check, verify_run
+from overread.report.rows import FIGURES
+from overread.report.verify import CheckOutcome, verify_run
 from overread.stats.differences import drop
 
 MODEL = {"name": "lesions", "version": "3", "sha256": "ab" * 32}
 OWN = {
     "balanced_accuracy": {"value": 0.97, "ci95": [0.95, 0.99], "n": 400},
     "accuracy": {"value": 0.2, "ci95": [0.15, 0.25], "n": 400},
-    "nll": {"value": 0.1, "ci95": None, "n": 400},
+    "nll": {"value": 0.1, "ci95": [None, None], "n": 400},
 }
 
 
@@ -37,14 +40,17 @@ def out(sample_run: Path) -> Path:
     """A run folder as `overread evaluate` leaves it."""
     for name in ("certificate.json", "audit.json", "plan.json", "training.csv"):
         (sample_run / name).unlink()
-    test = recompute(sample_run)
+    test = recompute(sample_run).to_dict()
+    own = metrics_of({"internal": OWN}).internal or {}
+    gaps = drop(own, recompute(sample_run).test.estimates())  # type: ignore[union-attr]
+    drops = {name: gap.to_dict() for name, gap in gaps.items()}
     extra: dict[str, Any] = {
         "model": MODEL,
         "data": "C:\\clinic\\Ward 7",
         "unreadable": [{"path": "x.png", "reason": "cut short"}],
         "internal": OWN,
     }
-    write_json(sample_run / "metrics.json", test | extra | {"drop": drop(OWN, test["test"])})
+    write_json(sample_run / "metrics.json", test | extra | {"drop": drops})
     write_report(sample_run)
     return sample_run
 
@@ -57,7 +63,7 @@ def words(run: Path, language: str = "en", until: str = "</html>") -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
-def outcome(run: Path) -> dict[str, Check]:
+def outcome(run: Path) -> dict[str, CheckOutcome]:
     return {check.name: check for check in verify_run(run)}
 
 
@@ -92,7 +98,7 @@ def test_the_top_says_model_data_both_figures_and_the_drop(
 
 
 def test_every_shared_figure_has_its_row(out: Path) -> None:
-    found = external(read_json(out / "metrics.json"), FIGURES)
+    found = external(Metrics.read(out), FIGURES)
     assert found and found.worse
     assert [row.name for row in found.rows] == ["balanced_accuracy", "accuracy"]
     texts = load_texts(Path(external.__code__.co_filename).parent / "texts")
@@ -107,7 +113,7 @@ def test_every_shared_figure_has_its_row(out: Path) -> None:
 def test_the_outcome_follows_the_interval(out: Path, ci95: list[float], key: str) -> None:
     document = read_json(out / "metrics.json")
     document["drop"]["balanced_accuracy"] = {"value": sum(ci95) / 2, "ci95": ci95}
-    found = external(document, FIGURES)
+    found = external(metrics_of(document), FIGURES)
     assert found and f"external.{key}" in [said.key for said in found.said]
     assert found.worse == (key == "worse")
 
@@ -115,7 +121,7 @@ def test_the_outcome_follows_the_interval(out: Path, ci95: list[float], key: str
 def test_a_run_of_training_has_no_such_section(sample_run: Path) -> None:
     write_report(sample_run)
     assert "external test" not in words(sample_run)
-    assert external(read_json(sample_run / "metrics.json"), FIGURES) is None
+    assert external(Metrics.read(sample_run), FIGURES) is None
 
 
 def test_drawing_again_keeps_what_only_the_model_could_give(out: Path) -> None:
@@ -153,6 +159,6 @@ def test_a_model_without_figures_of_its_own_is_said_to_have_none(
     out: Path, run_maker: Callable[..., Path]
 ) -> None:
     document = read_json(out / "metrics.json") | {"internal": {}, "drop": {}}
-    found = external(document, FIGURES)
+    found = external(metrics_of(document), FIGURES)
     assert found and not found.rows and not found.worse
     assert "external.nothing" in [said.key for said in found.said]

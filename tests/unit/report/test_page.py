@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from figures import document_of
 from overread.documents.predictions import PredictionTable, decide, write_predictions
 from overread.errors import DataError
 from overread.evaluation.prevalence import ppv_npv
-from overread.evaluation.summary import evaluate_table
 from overread.files import read_json, write_json
 from overread.report import page
 from overread.report.page import write_report
@@ -196,12 +196,12 @@ def test_only_metrics_is_enough_and_nothing_is_not(sample_run: Path, tmp_path: P
         write_report(bare)
     shutil.copy(sample_run / "metrics.json", bare)
     assert "balanced accuracy" in page_of(bare).text("en")
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="not a folder"):
         write_report(tmp_path / "nowhere")
 
 
 def test_a_leaky_split_cannot_be_missed(run_maker, tmp_path: Path) -> None:
-    run = run_maker(tmp_path / "run", policy="naive")
+    run = run_maker(tmp_path / "run", method="naive")
     text = write_report(run).read_text(encoding="utf-8")
     page = Page(text)
     english, chinese = page.text("en"), page.text("zh-CN")
@@ -314,9 +314,9 @@ def test_a_damaged_list_of_mistakes_is_named(sample_run: Path) -> None:
 
 def test_mistakes_are_listed_surest_first(sample_run: Path) -> None:
     rows = mistake_rows(load_run(sample_run))
-    sure = [row[3] for row in rows]
+    sure = [row.probability for row in rows]
     assert sure == sorted(sure, reverse=True)
-    assert all(row[1] != row[2] for row in rows)
+    assert all(row.label != row.predicted for row in rows)
 
 
 def test_several_labels_an_image(tmp_path: Path) -> None:
@@ -333,13 +333,13 @@ def test_several_labels_an_image(tmp_path: Path) -> None:
     run = tmp_path / "several"
     run.mkdir()
     write_predictions(run / "predictions.csv", table)
-    write_json(run / "metrics.json", evaluate_table(table, resamples=50))
+    write_json(run / "metrics.json", document_of(table, resamples=50))
     page = page_of(run)
     assert "An image can carry several labels here" in page.text("en")
     assert "is right about a finding in" in page.text("en")
     assert "recognises" not in page.text("en"), "that would be the sensitivity alone"
     assert "which gives 50.0%" in page.text("en")
-    assert "Every image of this part was answered" in page.text("en")
+    assert "Every image of this split was answered" in page.text("en")
 
 
 def test_undefined_figures_are_dashes(run_maker, table_maker, tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_undefined_figures_are_dashes(run_maker, table_maker, tmp_path: Path) ->
     assert "–" in page.text("")
 
 
-def test_leak_price_and_looks_are_printed(sample_run: Path) -> None:
+def test_leak_price_and_test_set_uses_are_printed(sample_run: Path) -> None:
     metrics = read_json(sample_run / "metrics.json")
     metrics["leak_price"] = {
         "metric": "accuracy",
@@ -361,7 +361,7 @@ def test_leak_price_and_looks_are_printed(sample_run: Path) -> None:
     _rewrite(sample_run / "metrics.json", metrics)
     page = page_of(sample_run)
     assert "price" in page.ids and "91.9%" in page.text("")
-    assert "7. Each look at the same test set" in page.text("en")
+    assert "7. Each use of the same test set" in page.text("en")
 
 
 def test_subgroups_show_figures_gap_and_flag(sample_run: Path) -> None:
@@ -392,7 +392,7 @@ def test_refresh_recomputes_from_predictions_alone(sample_run: Path) -> None:
     page, document = refresh_report(sample_run)
     after = read_json(sample_run / "metrics.json")
     assert after["test"]["accuracy"] == before["test"]["accuracy"]
-    assert after["test"] == json.loads(json.dumps(document["test"]))
+    assert after["test"] == document.to_dict()["test"]
     assert after["test_set_uses"] == 4 and page.is_file()
 
 

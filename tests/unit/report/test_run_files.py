@@ -15,7 +15,7 @@ from overread.report.run_files import load_run
 def test_a_whole_run_is_read(sample_run: Path) -> None:
     files = load_run(sample_run)
     assert files.table is not None and len(files.table) == 312
-    assert files.part_name == "test" and files.part["n"] == 156
+    assert files.split_name == "test" and files.judged and files.judged.n == 156
     assert len(files.training) == 30 and len(files.mistakes) == 6
     assert files.mistakes[0].picture.startswith(b"\x89PNG")
     assert files.leak.state == "clean" and not files.leak.stale
@@ -29,7 +29,7 @@ def test_hashes_are_those_of_the_files_present(sample_run: Path) -> None:
     assert "plan.json" not in hashes and "predictions.csv" in hashes
 
 
-@pytest.mark.parametrize("name", ["certificate.json", "audit.json", "plan.json", "metrics.json"])
+@pytest.mark.parametrize("name", ["certificate.json", "audit.json", "plan.json"])
 def test_a_missing_document_is_none(sample_run: Path, name: str) -> None:
     (sample_run / name).unlink()
     assert getattr(load_run(sample_run), name.removesuffix(".json")) is None
@@ -58,7 +58,7 @@ def test_the_validation_part_stands_in_only_where_there_is_no_test(sample_run: P
             "val": metrics["val"] if val else None,
         }
         (sample_run / "metrics.json").write_text(json.dumps(document))
-        assert load_run(sample_run).part_name == expected
+        assert load_run(sample_run).split_name == expected
 
 
 def test_mistakes_may_be_a_list_or_a_document(sample_run: Path) -> None:

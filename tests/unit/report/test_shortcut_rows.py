@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from overread.documents.metrics import (
+    Metrics,
+    ShortcutTest,
+    ShortcutTests,
+    UntouchedFigures,
+)
 from overread.documents.predictions import PredictionTable, read_predictions
 from overread.evaluation.heatmap_overlap import OVERLAP_FILE, ImageOverlap, write_overlaps
 from overread.evaluation.recompute import recompute
@@ -17,10 +23,11 @@ from overread.report.card import write_cards
 from overread.report.page import PACKAGE, write_report
 from overread.report.shortcut_rows import verdict_words, warning
 from overread.report.verify import verify_run
+from overread.stats.estimate import Estimate
 
 
 @pytest.fixture
-def tried(sample_run: Path) -> Path:
+def tested(sample_run: Path) -> Path:
     """A run whose model does on the border alone what it does on the whole image."""
     test = read_predictions(sample_run / "predictions.csv").select("test")
     normal = [i for i, label in enumerate(test.labels) if label != "normal"]
@@ -33,7 +40,7 @@ def tried(sample_run: Path) -> Path:
         )
     ]
     write_overlaps(sample_run / OVERLAP_FILE, overlaps)
-    write_json(sample_run / "metrics.json", recompute(sample_run))
+    recompute(sample_run).write(sample_run)
     write_report(sample_run)
     return sample_run
 
@@ -46,10 +53,10 @@ def words(run: Path, language: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", shown).split())
 
 
-def test_the_report_says_in_both_languages_what_was_found(tried: Path) -> None:
-    found = read_json(tried / "metrics.json")
-    assert found["shortcuts"]["verdict"] in ("warn", "fail")
-    english, chinese = words(tried, "en"), words(tried, "zh")
+def test_the_report_says_in_both_languages_what_was_found(tested: Path) -> None:
+    found = read_json(tested / "metrics.json")
+    assert found["shortcut_tests"]["verdict"] in ("warn", "fail")
+    english, chinese = words(tested, "en"), words(tested, "zh")
     assert english.count("With «Border only» the model") == 2, "at the top and in its section"
     assert "Evidence inside" in english and "images the heat map was empty" in english
     assert "At most 5% of the answers wrong" in english and "Finds 95% of malignant" in english
@@ -57,44 +64,44 @@ def test_the_report_says_in_both_languages_what_was_found(tried: Path) -> None:
     assert "Border only" not in chinese
 
 
-def test_every_figure_of_it_is_vouched_for(tried: Path) -> None:
-    checks = verify_run(tried)
+def test_every_figure_of_it_is_vouched_for(tested: Path) -> None:
+    checks = verify_run(tested)
     assert all(check.passed or check.absent for check in checks), checks
-    document = read_json(tried / "metrics.json")
-    document["shortcuts"]["rows"][0]["macro_auroc"]["value"] -= 1e-10
-    write_json(tried / "metrics.json", document)
-    wrong = next(check for check in verify_run(tried) if check.name == "metrics.json")
-    assert wrong.passed is False and "shortcuts.rows[0].macro_auroc.value" in wrong.detail
+    document = read_json(tested / "metrics.json")
+    document["shortcut_tests"]["rows"][0]["macro_auroc"]["value"] -= 1e-10
+    write_json(tested / "metrics.json", document)
+    wrong = next(check for check in verify_run(tested) if check.name == "metrics.json")
+    assert wrong.passed is False and "shortcut_tests.rows[0].macro_auroc.value" in wrong.detail
 
 
-def test_a_changed_row_of_predictions_is_seen(tried: Path) -> None:
-    path = tried / SHORTCUT_TESTS_FILE
+def test_a_changed_row_of_predictions_is_seen(tested: Path) -> None:
+    path = tested / SHORTCUT_TESTS_FILE
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:5] + lines[6:]), encoding="utf-8")
-    failed = {check.name for check in verify_run(tried) if check.passed is False}
+    failed = {check.name for check in verify_run(tested) if check.passed is False}
     assert {"metrics.json", "report.html"} <= failed
 
 
-def test_the_card_has_the_verdict_and_its_source(tried: Path) -> None:
-    english, chinese = write_cards(tried)
-    assert "`[metrics.json:shortcuts.verdict]`" in english
+def test_the_card_has_the_verdict_and_its_source(tested: Path) -> None:
+    english, chinese = write_cards(tested)
+    assert "`[metrics.json:shortcut_tests.verdict]`" in english
     assert "Border only: mean AUROC (0.5 is chance)" in english
-    assert "`[metrics.json:heatmaps.inside]`" in english
-    assert "捷径试验" in chinese and "size\\_aspect" not in chinese
+    assert "`[metrics.json:heatmap_overlap.inside]`" in english
+    assert "捷径测试" in chinese and "size\\_aspect" not in chinese
 
 
-def test_without_a_battery_the_report_says_so(sample_run: Path) -> None:
+def test_without_shortcut_tests_the_report_says_so(sample_run: Path) -> None:
     write_report(sample_run)
-    assert "was not tried on images without their medicine" in words(sample_run, "en")
+    assert "The shortcut tests were not run on this model" in words(sample_run, "en")
     english = write_cards(sample_run)[0]
-    line = next(line for line in english.splitlines() if "Shortcut battery" in line)
+    line = next(line for line in english.splitlines() if "Shortcut tests" in line)
     assert line.endswith("**author must supply**")
 
 
 @pytest.mark.parametrize("verdict", ["pass", "unknown"])
 def test_a_harmless_verdict_is_no_warning(verdict: str) -> None:
-    found = {"verdict": verdict, "accused": None, "rows": []}
-    assert warning({"shortcuts": found}) is None
+    found = ShortcutTests(verdict=verdict)
+    assert warning(Metrics(shortcut_tests=found)) is None
     texts = load_texts(PACKAGE / "texts")
     assert texts.plain("zh", verdict_words(found)) != texts.plain("en", verdict_words(found))
 
@@ -103,18 +110,29 @@ def test_a_harmless_verdict_is_no_warning(verdict: str) -> None:
     ("others", "verdict", "words"),
     [
         ((), "unknown", ("answers all images nearly alike, so nothing", "因此无法判断")),
-        (("pass",), "pass", ("In 1 of 2 ways", "2 种去除方式中，有 1 种")),
+        (("pass",), "pass", ("In 1 of 2 ways", "2 种遮挡方式中，有 1 种")),
     ],
 )
 def test_what_could_not_tell_is_said_in_both_languages(
     others: tuple[str, ...], verdict: str, words: tuple[str, str]
 ) -> None:
-    known = {"macro_auroc": {"value": 0.9, "ci95": [0.8, 0.95]}}
-    rows = [
-        {"kind": "gone", "verdict": said, "intervention": "border_only", "untouched": known}
+    known = Estimate(0.9, 0.8, 0.95)
+    rows = tuple(
+        ShortcutTest(
+            intervention="border_only",
+            kind="gone",
+            n=9,
+            groups=9,
+            chance=0.5,
+            macro_auroc=known,
+            balanced_accuracy=known,
+            untouched=UntouchedFigures(macro_auroc=known),
+            change=known,
+            verdict=said,
+        )
         for said in ("unknown", *others)
-    ]
-    said = verdict_words({"verdict": verdict, "accused": None, "rows": rows})
+    )
+    said = verdict_words(ShortcutTests(verdict=verdict, rows=rows))
     texts = load_texts(PACKAGE / "texts")
     for language, part in zip(("en", "zh"), words, strict=True):
         assert part in texts.plain(language, said)

@@ -12,7 +12,7 @@ from overread.errors import DataError
 from overread.evaluation.recompute import recompute
 from overread.files import read_json, sha256_file, write_json
 from overread.report.page import write_report
-from overread.report.verify import Check, verify_run
+from overread.report.verify import CheckOutcome, verify_run
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def run(sample_run: Path) -> Path:
     return sample_run
 
 
-def outcome(run: Path) -> dict[str, Check]:
+def outcome(run: Path) -> dict[str, CheckOutcome]:
     return {check.name: check for check in verify_run(run)}
 
 
@@ -110,7 +110,7 @@ def test_what_is_not_there_is_absent_not_failed(run: Path) -> None:
 
 
 def test_a_folder_without_predictions_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no predictions.csv"):
+    with pytest.raises(DataError, match="has no predictions.csv"):
         verify_run(tmp_path)
 
 
@@ -119,10 +119,11 @@ def test_recomputing_keeps_what_predictions_cannot_give(
 ) -> None:
     run = run_maker(tmp_path / "run")
     document = read_json(run / "metrics.json")
-    document["leak_price"] = {"gap": 0.2}
+    gap = {"value": 0.2, "ci95": [0.1, 0.3], "n": 9}
+    document["leak_price"] = {"metric": "accuracy", "gap": gap}
     write_json(run / "metrics.json", document)
-    again = recompute(run)
-    assert again["leak_price"] == {"gap": 0.2}
+    again = recompute(run).to_dict()
+    assert again["leak_price"] == {"metric": "accuracy", "gap": gap}
     assert again["test_set_uses"] == 1
     assert again["method"] == document["method"]
     assert json.loads(json.dumps(again))["test"] == document["test"]

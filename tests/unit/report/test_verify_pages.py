@@ -14,7 +14,7 @@ from overread.files import read_json, sha256_file, write_json
 from overread.report.card import write_cards
 from overread.report.page import write_report
 from overread.report.refresh import refresh_report
-from overread.report.verify import Check, verify_run
+from overread.report.verify import CheckOutcome, verify_run
 from overread.report.verify_pages import (
     Unproven,
     check_card,
@@ -31,7 +31,7 @@ EDITS = {
     "a chart's legend": (r'(?s)id="curves".*?AUROC 0\.(\d+)', "curves"),
     "a chart's line": (r'(?s)id="curves".*? points="(\d+)', "curves"),
     "the data of the slider": (r'"sensitivity": \[(0\.\d+)', "prevalence"),
-    "a count of the split table": (r"(?s)Images per part.*?<td class=\"num\">(\d+)<", "data"),
+    "a count of the split table": (r"(?s)Images per split.*?<td class=\"num\">(\d+)<", "data"),
     "the sureness of a mistake": (r"model says <b>\w+</b> \((\d+)%\)", "mistakes"),
     "the picture of a mistake": (r'<img src="data:image/png;base64,\w+?(\d)', "mistakes"),
     "a word of the limits": (r"is research (software), not a medical", "limits"),
@@ -51,7 +51,7 @@ def run(drawn: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(drawn, tmp_path / "run"))
 
 
-def outcome(run: Path) -> dict[str, Check]:
+def outcome(run: Path) -> dict[str, CheckOutcome]:
     return {check.name: check for check in verify_run(run)}
 
 

@@ -232,7 +232,7 @@ def test_where_a_model_looks_is_the_mean_over_maps_that_are_not_empty() -> None:
     rows = overlaps(
         ("g1", 0.2, 0.6), ("g1", 0.4, 0.4), ("g2", 0.1, None), ("g3", 0.3, 0.8), ("g4", 0.1, 0.2)
     )
-    found = overlap_figures(rows, resamples=200, seed=0)
+    found = overlap_figures(rows, resamples=200, seed=0).to_dict()
     assert (found["n"], found["empty"]) == (4, 1)
     assert found["inside"]["value"] == pytest.approx(0.5)
     assert found["area"]["value"] == pytest.approx(0.25)
@@ -243,7 +243,9 @@ def test_where_a_model_looks_is_the_mean_over_maps_that_are_not_empty() -> None:
     assert found["per_class"]["a"]["n"] == 2 and found["per_class"]["a"]["empty"] == 1
     assert found["per_class"]["b"]["inside"]["value"] == pytest.approx(0.6)
     # One patient is no sample of patients.
-    alone = overlap_figures(overlaps(("g", 0.1, 0.2), ("g", 0.1, 0.9)), resamples=50, seed=0)
+    alone = overlap_figures(
+        overlaps(("g", 0.1, 0.2), ("g", 0.1, 0.9)), resamples=50, seed=0
+    ).to_dict()
     assert alone["inside"] == {"value": None, "ci95": [None, None]}
 
 

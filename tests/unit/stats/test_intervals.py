@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from overread.stats.effective_size import Limits, auroc_cases
+from overread.stats.effective_size import EffectiveSizes, auroc_cases
 from overread.stats.estimate import Estimate, tidy
 from overread.stats.intervals import bounded, design_effect, proportion, score_interval
 from overread.stats.resample import group_rows
@@ -105,8 +105,8 @@ def test_cases_of_an_auroc_are_about_four_times_the_smaller_side() -> None:
 def test_limits_discount_groups() -> None:
     truth = np.eye(2, dtype=bool)[np.arange(40) % 2]
     right = np.repeat(np.arange(10) < 8, 4)
-    single = Limits.of(truth, right, group_rows([str(i) for i in range(40)]))
-    grouped = Limits.of(truth, right, group_rows([str(i // 4) for i in range(40)]))
+    single = EffectiveSizes.of(truth, right, group_rows([str(i) for i in range(40)]))
+    grouped = EffectiveSizes.of(truth, right, group_rows([str(i // 4) for i in range(40)]))
     assert single.n == 40
     assert 9 < grouped.n < 16
     assert (grouped.ranked / single.ranked < grouped.decided / single.decided).all()

@@ -49,7 +49,7 @@ def split(
         ratio=parse_ratio(ratio),
         seed=seed,
         folds=folds,
-        policy=policy.value,
+        method=policy.value,
         ignore_given=ignore_given,
     )
     if json:

@@ -34,7 +34,7 @@ def split(
     ratio: tuple[float, float, float] = (7, 1, 2),
     seed: int = 0,
     folds: int | None = None,
-    policy: Policy = "leak-proof",
+    method: Policy = "leak-proof",
     ignore_given: bool = False,
 ) -> dict[str, Any]:
     """Divide RUN's images, write `split` and `group` into its manifest, and certify the result.
@@ -52,7 +52,7 @@ def split(
     Returns the document written to RUN/certificate.json. Raises ConfigError for an unusable
     option, DataError when there are too few groups, LeakError when given parts share a group.
     """
-    options = SplitOptions(ratio, seed, folds, policy, ignore_given)
+    options = SplitOptions(ratio, seed, folds, method, ignore_given)
     run = Path(run)
     manifest = read_manifest(run)
     try:

@@ -84,16 +84,16 @@ def macro_auroc(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float
     return mean if np.isfinite(mean) else 0.5
 
 
-def truth_of(part: LoadedSplit, classes: int) -> NDArray[np.bool_]:
-    """(n, K) which classes each image of a part has."""
-    targets = part.targets
+def truth_of(split: LoadedSplit, classes: int) -> NDArray[np.bool_]:
+    """(n, K) which classes each image of a split has."""
+    targets = split.targets
     return targets.astype(bool) if targets.ndim == 2 else np.eye(classes, dtype=bool)[targets]
 
 
-def prepared(part: LoadedSplit) -> Iterator[Prepared]:
-    """The images of a part as the predictor would prepare them, without decoding them again."""
-    for row, record in enumerate(part.records):
-        pixels = part.images.take(np.array([row]))[0]
+def prepared(split: LoadedSplit) -> Iterator[Prepared]:
+    """The images of a split as the predictor would prepare them, without decoding them again."""
+    for row, record in enumerate(split.records):
+        pixels = split.images.take(np.array([row]))[0]
         yield Prepared(record.path, pixels, measure(pixels, (record.height, record.width)))
 
 

@@ -1,7 +1,7 @@
 """Candidates for a smaller form of a model file, and how each agrees with the original.
 
 8 bits: calibrated on training images; calibration, thresholds, conformal limits and the gate are
-fitted anew on the validation part; the layers that suffer most for their size go back to 32 bits
+fitted anew on the validation split; the layers that suffer most for their size go back to 32 bits
 until it passes, or is not smaller than 16 bits make it.
 16 bits: weights only, and nothing is fitted.
 """

@@ -141,12 +141,12 @@ def _up(limit: float) -> float:
     return min(1.0, math.ceil(limit * 1e4 + 1) / 1e4)
 
 
-def _quality(*parts: LoadedSplit) -> QualityLimits:
+def _quality(*splits: LoadedSplit) -> QualityLimits:
     """What the training and validation images themselves show in contrast, sharpness and light."""
     measured = [
-        measure(part.images.take(np.array([row]))[0], (record.height, record.width))
-        for part in parts
-        for row, record in enumerate(part.records)
+        measure(split.images.take(np.array([row]))[0], (record.height, record.width))
+        for split in splits
+        for row, record in enumerate(split.records)
     ]
     return fit_limits(measured)
 
@@ -155,15 +155,15 @@ def _gate(
     answers: Answers, train: LoadedSplit, val: LoadedSplit, seed: int
 ) -> tuple[Gate, Ood] | None:
     rng = np.random.default_rng(seed)
-    chosen = [_some(part, GATE_IMAGES // 2, rng) for part in (train, val)]
+    chosen = [_some(split, GATE_IMAGES // 2, rng) for split in (train, val)]
     images = np.concatenate(
-        [part.images.take(rows) for part, rows in zip((train, val), chosen, strict=True)]
+        [split.images.take(rows) for split, rows in zip((train, val), chosen, strict=True)]
     )
     if len(images) < SMALLEST_GATE:
         return None
     groups = [
-        part.records[row].group
-        for part, rows in zip((train, val), chosen, strict=True)
+        split.records[row].group
+        for split, rows in zip((train, val), chosen, strict=True)
         for row in rows
     ]
     origins = np.sort(rng.choice(len(images), min(OUTLIERS, len(images)), replace=False))
@@ -178,9 +178,9 @@ def _gate(
     return fit_gate(_views(answers, images), groups, outliers, held_out=held_out, seed=seed)
 
 
-def _some(part: LoadedSplit, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """At most `most` rows of a part, in order."""
-    return np.sort(rng.choice(len(part), min(most, len(part)), replace=False))
+def _some(split: LoadedSplit, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """At most `most` rows of a split, in order."""
+    return np.sort(rng.choice(len(split), min(most, len(split)), replace=False))
 
 
 def _views(answers: Answers, images: NDArray[np.uint8]) -> Views:

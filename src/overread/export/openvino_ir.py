@@ -1,4 +1,4 @@
-"""A model file's network as an OpenVINO IR (.xml and .bin), for programs built on OpenVINO."""
+"""A model file's network as an OpenVINO IR (.xml and .bin), for software built on OpenVINO."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from overread.errors import BundleError, ConfigError
 from overread.export.agreement import CHANGED
 from overread.export.golden import drawn
 from overread.export.parity import TOLERANCE, check_same, odd_images, probabilities_of
+from overread.extras import install_hint
 from overread.predict.engine import engine_version, installed, open_graph
 from overread.predict.prune import output_names
 from overread.predict.session import Session
@@ -34,7 +35,7 @@ def export_openvino(model: Path, out: Path) -> dict[str, Any]:
     if out.suffix != ".xml":
         raise ConfigError(f"is {out.name!r}", where="--out", hint="End it in .xml.")
     if not installed("openvino"):
-        raise ConfigError("OpenVINO is not installed", hint="pip install 'overread[openvino]'")
+        raise ConfigError("OpenVINO is not installed", hint=install_hint("openvino"))
     import openvino
 
     bundle = read_bundle(model)

@@ -15,20 +15,20 @@ Spread = Annotated[float, Field(gt=0)]
 Triple = tuple[float, float, float]
 
 
-class Settings(BaseModel):
+class RecipePart(BaseModel):
     """A frozen piece of a recipe: unknown keys and wrong types are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Title(Settings):
+class Title(RecipePart):
     """The recipe's name for people."""
 
     en: str
     zh: str
 
 
-class Input(Settings):
+class Input(RecipePart):
     """What the network sees: sizes in pixels; `resize_to` is the shorter side before the crop."""
 
     height: Annotated[int, Field(ge=16, le=2048)] = 224
@@ -38,7 +38,7 @@ class Input(Settings):
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
 
 
-class MeanStd(Settings):
+class MeanStd(RecipePart):
     """Per-channel statistics (red, green, blue) of pixels scaled to 0..1."""
 
     mean: Triple
@@ -60,7 +60,7 @@ NormaliseName = Literal["zero_one", "minus_one_one", "imagenet", "caffe", "pretr
 Output = Literal["softmax", "sigmoid"]
 
 
-class SequentialModel(Settings):
+class SequentialModel(RecipePart):
     """A network written out layer by layer; the output layer is added by the program.
 
     `output`: "sigmoid" gives ONE logit for two classes, as published; with more classes, or
@@ -74,7 +74,7 @@ class SequentialModel(Settings):
     init: Literal["keras", "torch"] = "torch"
 
 
-class Vgg16Model(Settings):
+class Vgg16Model(RecipePart):
     """VGG16 up to block5_conv3, then `head`, then the output layer.
 
     `frozen_layers` counts as Keras does: the input, 13 convolutions and 5 poolings make 19.
@@ -87,7 +87,7 @@ class Vgg16Model(Settings):
     init: Literal["keras", "torch"] = "keras"
 
 
-class TimmModel(Settings):
+class TimmModel(RecipePart):
     """A timm network without its classifier, then pooling, `head` and one linear layer."""
 
     kind: Literal["timm"]
@@ -98,7 +98,7 @@ class TimmModel(Settings):
     pad_type: Literal["", "same"] = ""
 
 
-class AutoModel(Settings):
+class AutoModel(RecipePart):
     """A network still to be chosen by the plan, from the data set and this machine.
 
     `candidates` (timm names) start from pretrained weights, best first; `scratch` is taken when
@@ -113,7 +113,7 @@ class AutoModel(Settings):
 Model = Annotated[SequentialModel | Vgg16Model | TimmModel | AutoModel, Field(discriminator="kind")]
 
 
-class Augment(Settings):
+class Augment(RecipePart):
     """Random changes to training images only. Each range is drawn evenly from minus to plus.
 
     `rotation_deg` and `shear_deg` are degrees (Keras's `shear_range` is degrees too), `shift` a
@@ -135,7 +135,7 @@ class Augment(Settings):
     crop_last: bool = False
 
 
-class Optimiser(Settings):
+class Optimiser(RecipePart):
     """`weight_decay` is L2 for adam and sgd, decoupled for adamw.
 
     `backbone_lr_factor` scales the rate of the pretrained part against that of the head.
@@ -148,14 +148,14 @@ class Optimiser(Settings):
     backbone_lr_factor: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
-class Monitor(Settings):
+class Monitor(RecipePart):
     """The validation figure that chooses the best epoch."""
 
     metric: Literal["val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_auroc"]
     mode: Literal["min", "max"]
 
 
-class Plateau(Settings):
+class Plateau(RecipePart):
     """Multiply the rate by `factor` after `patience` epochs without a better monitored figure."""
 
     kind: Literal["plateau"]
@@ -164,7 +164,7 @@ class Plateau(Settings):
     patience: Annotated[int, Field(ge=0)]
 
 
-class Cosine(Settings):
+class Cosine(RecipePart):
     """A linear rise over `warmup_epochs`, then a half cosine down to `final` times the rate."""
 
     kind: Literal["cosine"]
@@ -172,21 +172,21 @@ class Cosine(Settings):
     final: Fraction = 0.0
 
 
-class EarlyStopping(Settings):
+class EarlyStopping(RecipePart):
     """Stop after `patience` epochs without a better monitored figure."""
 
     patience: Positive
     monitor: Monitor | None = None
 
 
-class Imbalance(Settings):
+class Imbalance(RecipePart):
     """How rare classes are given weight: in the loss, or in how often they are drawn."""
 
     class_weights: Literal["none", "balanced"] = "none"
     sampler: Literal["none", "weighted"] = "none"
 
 
-class PublishedSplit(Settings):
+class PublishedSplit(RecipePart):
     """The split as published; the leak-proof split of this program is used unless asked."""
 
     method: Literal["given", "random", "leak-proof"]
@@ -194,14 +194,14 @@ class PublishedSplit(Settings):
     seed: int | None = None
 
 
-class Parameters(Settings):
+class Parameters(RecipePart):
     """Parameter counts at the recipe's input size and published number of classes."""
 
     total: Positive
     trainable: Positive
 
 
-class Recipe(Settings):
+class Recipe(RecipePart):
     """One published (or our own) way to train a classifier, complete.
 
     `classes` are the published class names. `chosen_here` names the settings that the publication

@@ -1,4 +1,4 @@
-"""The images and targets of one part, as batches of tensors.
+"""The images and targets of one split, as batches of tensors.
 
 Reading a batch from the memory map takes about a millisecond, so no worker processes are needed.
 """
@@ -22,7 +22,7 @@ from overread.training.cache import CachedImages, cache_images
 
 @dataclass(frozen=True)
 class LoadedSplit:
-    """One part of the data. `targets`: (n,) int64 class numbers, or (n, K) int64 0/1 labels.
+    """One split of the data. `targets`: (n,) int64 class numbers, or (n, K) int64 0/1 labels.
 
     `maps` (n, ...) float32, where there are any, are what the network's fixed part made of the
     images, and are taken in their place.
@@ -49,7 +49,7 @@ class LoadedSplit:
         return torch.from_numpy(self.targets[rows]).to(device)
 
     def with_maps(self, maps: NDArray[np.float32] | None) -> LoadedSplit:
-        """The same part, seen through the fixed part of the network."""
+        """The same split, seen through the fixed part of the network."""
         return replace(self, maps=maps)
 
 
@@ -66,12 +66,12 @@ def load_split(
     """The images of `split` ("train", "val" or "test"), decoded once into `cache`.
 
     Raises:
-        DataError: the part has no readable image, or an image's label is not among `classes`.
+        DataError: the split has no readable image, or an image's label is not among `classes`.
     """
     records = [record for record in manifest.records if record.split == split]
     if not records:
         raise DataError(
-            f"no image is in the part '{split}'",
+            f"no image is in the split '{split}'",
             where=manifest.root,
             hint="Run `overread split` with another ratio.",
         )

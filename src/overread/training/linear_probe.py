@@ -3,7 +3,7 @@
 A pretrained network whose head starts at random loses what it knows in the first steps of
 fine-tuning; starting from a fitted head avoids that (Kumar et al. 2022, "Fine-Tuning can Distort
 Pretrained Features"). The strength of regularisation is chosen by cross-validation over groups of
-the training part.
+the training split.
 """
 
 from __future__ import annotations

@@ -123,13 +123,13 @@ def epoch_row(learner: Learner, job: Job, at: Position) -> Row:
     }
 
 
-def validate(learner: Learner, part: LoadedSplit, batch_size: int) -> Row:
-    """The figures of `score` on a part, without augmentation or dropout."""
+def validate(learner: Learner, split: LoadedSplit, batch_size: int) -> Row:
+    """The figures of `score` on a split, without augmentation or dropout."""
     device = learner.fabric.device
-    rows = np.arange(len(part))
+    rows = np.arange(len(split))
     batches = [rows[a : a + batch_size] for a in range(0, len(rows), batch_size)]
-    logits = torch.cat([learner.predict(part.inputs(some, device)).cpu() for some in batches])
-    return score(logits.double().numpy(), part.targets)
+    logits = torch.cat([learner.predict(split.inputs(some, device)).cpu() for some in batches])
+    return score(logits.double().numpy(), split.targets)
 
 
 def score(logits: NDArray[np.float64], targets: NDArray[np.int64]) -> Row:

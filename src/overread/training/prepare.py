@@ -25,7 +25,7 @@ Draws = NDArray[np.float32]
 def keep_maps(
     model: Classifier, train: LoadedSplit, val: LoadedSplit, plan: Plan, cache: Path
 ) -> tuple[LoadedSplit, LoadedSplit, Tail | None]:
-    """Both parts with the maps of the network's frozen part, where that gives the same training.
+    """Both splits with the maps of the network's frozen part, where that gives the same training.
 
     Training images that are changed at random have new maps in every epoch, so theirs are not
     kept. The tail goes on from the maps; None when nothing is frozen.
@@ -35,25 +35,25 @@ def keep_maps(
         return train, val, None
     fixed, tail = halves
     kept = [val] if changes_images(plan.recipe.augment) else [val, train]
-    seen = [part.with_maps(_kept(fixed, part, plan, cache)) for part in kept]
+    seen = [split.with_maps(_kept(fixed, split, plan, cache)) for split in kept]
     return (seen[1] if len(seen) > 1 else train), seen[0], tail
 
 
 def _kept(
-    fixed: nn.Module, part: LoadedSplit, plan: Plan, cache: Path
+    fixed: nn.Module, split: LoadedSplit, plan: Plan, cache: Path
 ) -> NDArray[np.float32] | None:
-    name = f"maps-{part.images.key}-{fixed_key(fixed)}-{plan.precision}.npy"
+    name = f"maps-{split.images.key}-{fixed_key(fixed)}-{plan.precision}.npy"
     size = plan.recipe.batch_size
 
     def compute(start: int, stop: int) -> NDArray[np.float32]:
-        return run_over(fixed, part, plan, np.arange(start, stop))
+        return run_over(fixed, split, plan, np.arange(start, stop))
 
-    return cached_maps(cache / name, len(part), compute, batch_size=size)
+    return cached_maps(cache / name, len(split), compute, batch_size=size)
 
 
 def run_over(
     network: Callable[[Tensor], Tensor] | nn.Module,
-    part: LoadedSplit,
+    split: LoadedSplit,
     plan: Plan,
     rows: NDArray[np.int64],
     draws: Draws | None = None,
@@ -66,7 +66,7 @@ def run_over(
         network.eval()
     device = torch.device(plan.device)
     size = (plan.recipe.input.height, plan.recipe.input.width)
-    batch = part.images.take(rows)
+    batch = split.images.take(rows)
     images = torch.from_numpy(batch).to(device)
     with torch.inference_mode(), autocast(device.type, plan.precision):
         if draws is None:
@@ -78,17 +78,17 @@ def run_over(
 
 def run_in_batches(
     network: Callable[[Tensor], Tensor] | nn.Module,
-    part: LoadedSplit,
+    split: LoadedSplit,
     plan: Plan,
     draws: Draws | None = None,
     *,
     title: str,
 ) -> NDArray[np.float32]:
-    """`run_over` for every image of a part, with progress."""
+    """`run_over` for every image of a split, with progress."""
     size = plan.recipe.batch_size
-    starts = range(0, len(part), size)
+    starts = range(0, len(split), size)
     outputs = []
     for start in track(starts, title, len(starts)):
-        rows = np.arange(start, min(start + size, len(part)))
-        outputs.append(run_over(network, part, plan, rows, None if draws is None else draws[rows]))
+        rows = np.arange(start, min(start + size, len(split)))
+        outputs.append(run_over(network, split, plan, rows, None if draws is None else draws[rows]))
     return np.concatenate(outputs)

@@ -17,7 +17,7 @@ _THRESHOLD = 1e-4  # relative gain that counts for the plateau, as in PyTorch
 def best_row(history: History, monitor: Monitor, *, keep_best: bool = True) -> int:
     """The place in `history` of the epoch to keep: the first best, or the last if so asked.
 
-    Equal areas under the curve, common on a small validation part, go to the lower loss.
+    Equal areas under the curve, common on a small validation split, go to the lower loss.
     Epochs without a defined figure are passed over while any other has one.
     """
     rows = [i for i, row in enumerate(history) if math.isfinite(row[monitor.metric])]

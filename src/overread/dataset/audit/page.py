@@ -24,6 +24,7 @@ from overread.pages.page_record import record_pages
 from overread.pages.probes import FAILED, probe_name
 from overread.pages.render import data_uri, render_page
 from overread.pages.texts import Said, say
+from overread.stats.estimate import Estimate
 
 PACKAGE = Path(__file__).parent
 PICTURE = re.compile(r'<img src="data:image/jpeg;base64,([^"]*)" alt="([^"]*)"')
@@ -248,7 +249,7 @@ def _shortcuts(audit: Audit) -> Iterator[dict[str, Any]]:
     for probe in audit.shortcuts:
         yield {
             "name": probe_name(probe.probe),
-            "estimate": {"value": probe.auroc, "ci95": probe.ci95},
+            "estimate": Estimate(probe.auroc, *probe.ci95),
             "n": audit.images if probe.n is None else probe.n,
             "verdict": probe.verdict,
         }

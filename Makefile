@@ -42,7 +42,7 @@ test: setup
 # What a change needs before a commit, in less than two minutes on two cores: the cheap tests of every
 # folder that can be tested without training a network. `make test` has the rest.
 QUICK := $(addprefix tests/,docs $(addprefix unit/,\
-	bundle dataset/duplicates dataset/read dataset/split documents evaluation images pages predict recipe \
+	bundle dataset/duplicates dataset/read dataset/split documents images pages predict recipe \
 	serve/http stats \
 	test_cores.py test_errors.py test_files.py test_package.py test_progress.py test_threads.py)) \
 	--ignore=tests/docs/test_examples.py

@@ -14,11 +14,23 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from overread.documents.audit import Audit
+from overread.documents.bundle import BundleInfo
 from overread.documents.certificate import Certificate
+from overread.documents.document import Document
 from overread.documents.manifest import COLUMNS
+from overread.documents.metrics import Metrics
+from overread.documents.plan import Plan
+from overread.stats.estimate import Estimate, StatedEstimate
 
 WORDS = Path(__file__).resolve().parent / "words"
-DOCUMENTS: tuple[type[BaseModel], ...] = (Audit, Certificate)
+DOCUMENTS: tuple[type[Document] | type[BundleInfo], ...] = (
+    Audit,
+    Certificate,
+    Plan,
+    Metrics,
+    BundleInfo,
+)
+SCHEMAS = {f"schemas/{model.FILE}": model for model in DOCUMENTS}
 PLAIN = {
     str: "text",
     int: "whole number",
@@ -32,24 +44,18 @@ def files_page() -> str:
     """The page: what a run holds, then every document with its fields."""
     parts = [_own_words("before")]
     for model in DOCUMENTS:
-        parts.append(f"## {model.FILE}\n\n{_summary(model)}")  # type: ignore[attr-defined]
+        parts.append(f"## {model.FILE}\n\n{_summary(model)}")
         parts.append(_table(model))
         for part in _parts_of(model):
-            parts.append(f"### {model.FILE}: {part.__name__}\n\n{_summary(part)}")  # type: ignore[attr-defined]
+            parts.append(f"### {model.FILE}: {part.__name__}\n\n{_summary(part)}")
             parts.append(_table(part))
     parts.append(_own_words("after"))
     return "\n\n".join(parts) + "\n"
 
 
-def schema_pages() -> dict[str, str]:
-    """File name -> JSON Schema, one for each document."""
-    return {
-        f"schemas/{model.FILE}": json.dumps(  # type: ignore[attr-defined]
-            model.model_json_schema(), indent=2, ensure_ascii=False
-        )
-        + "\n"
-        for model in DOCUMENTS
-    }
+def schema(model: type[Document] | type[BundleInfo]) -> str:
+    """The JSON Schema of a document, as its file."""
+    return json.dumps(model.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _own_words(name: str) -> str:
@@ -73,6 +79,8 @@ def _table(model: type[BaseModel]) -> str:
 
 def _kind(annotation: Any) -> str:
     """A field's type in words."""
+    if annotation is Estimate:
+        annotation = StatedEstimate
     origin, inside = get_origin(annotation), get_args(annotation)
     if annotation in PLAIN:
         return PLAIN[annotation]
@@ -98,6 +106,7 @@ def _parts_of(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
     seen: dict[type[BaseModel], None] = {}
 
     def visit(annotation: Any) -> None:
+        annotation = StatedEstimate if annotation is Estimate else annotation
         known = isinstance(annotation, type) and issubclass(annotation, BaseModel)
         if known and annotation not in seen:
             seen[annotation] = None

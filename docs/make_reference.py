@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import typer
 
 from overread.cli.main import COMMANDS, app
 from overread.recipe.load import list_recipes
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from make_files import SCHEMAS, files_page, schema  # noqa: E402 - it lies beside this script
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 
@@ -77,7 +81,9 @@ def recipes_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"cli.md": cli_page, "recipes.md": recipes_page}
+PAGES = {"cli.md": cli_page, "recipes.md": recipes_page, "files.md": files_page} | {
+    name: partial(schema, model) for name, model in SCHEMAS.items()
+}
 
 
 def out_of_step() -> list[str]:
@@ -96,6 +102,7 @@ def main() -> int:
             sys.stderr.write(f"out of step: {', '.join(stale)}. Run `make docs`.\n")
         return bool(stale)
     for name, page in PAGES.items():
+        (FOLDER / name).parent.mkdir(exist_ok=True)
         (FOLDER / name).write_text(page(), "utf-8")
     return 0
 

@@ -280,7 +280,7 @@ def test_a_finished_run_is_never_overwritten_but_given_again(run: Path, data: Pa
     with pytest.raises(DataError, match="finished"):
         train(data, run, SMALL, show=False)
     again = train(data, run, SMALL, show=False, resume=True)
-    assert again["test"] == document(run, "metrics.json")["test"]
+    assert again.to_dict()["test"] == document(run, "metrics.json")["test"]
     assert (run / "model.overread").read_bytes() == before
 
 

@@ -18,7 +18,7 @@ from overread.cli.main import COMMANDS, app
 from overread.recipe.load import list_recipes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from make_files import SCHEMAS, files_page, schema  # noqa: E402 - it lies beside this script
+from make_files import SCHEMAS, files_page, schema  # it lies beside this script
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 

@@ -68,7 +68,7 @@ def read_text(path: Path, *, hint: str = "Make it again.") -> str:
         problem = f"cannot be read ({error.strerror or error})"
         raise DataError(problem, where=path, hint=hint) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"is no UTF-8 text ({error})", where=path, hint=hint) from error
+        raise DataError(f"is not UTF-8 text ({error})", where=path, hint=hint) from error
 
 
 def write_json(target: Path, document: Mapping[str, Any]) -> None:
@@ -89,7 +89,7 @@ def read_json(path: Path, *, hint: str = "Run the stage that makes it.") -> dict
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"is not readable JSON ({error})", where=path) from error
     if not isinstance(document, dict):
-        raise DataError("holds no JSON object", where=path, hint="Make it again.")
+        raise DataError("is not a JSON object", where=path, hint="Make it again.")
     version = document.get("schema_version")
     if version != SCHEMA_VERSION:
         raise DataError(

@@ -80,10 +80,12 @@ def conclude(
     *,
     probes: Sequence[ShortcutProbe] = (),
     tested: Said | None = None,
+    searched: bool = True,
 ) -> Conclusion:
     """What to make of the figures of one split, with the certificate's and the audit's caveats.
 
     `probes` are the audit's; `tested` is what the shortcut tests say, where that is bad.
+    `searched`: whether altered copies were looked for, without which a leak may have gone unseen.
     """
     if not _balanced(judged):
         return Conclusion((say("verdict.nothing"),))
@@ -93,7 +95,8 @@ def conclude(
         chance = None  # a leak alone can do that
     main = (_lead(judged, leak), leaky, chance, _size(judged))
     further = (_weakest(judged), _abstention(judged))
-    warnings = (tested, _shortcut(probes))
+    unsearched = None if searched else say("verdict.unsearched")
+    warnings = (unsearched, tested, _shortcut(probes))
     return Conclusion(*(tuple(filter(None, group)) for group in (main, further, warnings)))
 
 

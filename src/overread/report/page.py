@@ -109,7 +109,11 @@ def view_of(files: RunFiles, heading: str, charts: Mapping[str, list[Chart]]) ->
         leak=files.leak,
         warnings=tuple(_warnings(files.leak)),
         conclusion=conclude(
-            judged, files.leak, probes=probes, tested=shortcut_rows.warning(metrics)
+            judged,
+            files.leak,
+            probes=probes,
+            tested=shortcut_rows.warning(metrics),
+            searched=audit is None or audit.duplicate_search,
         ),
         external=external(metrics, rows.FIGURES),
         measured=rows.measured(judged, files.split_name) if files.judged else None,

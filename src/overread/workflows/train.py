@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from overread.dataset.audit.examine import audit
-from overread.dataset.split.split import CERTIFICATE_FILE, split
+from overread.dataset.split.split import split
 from overread.dataset.split.verifier import check_certificate
-from overread.documents.manifest import AUDIT_FILE, Manifest, read_manifest
+from overread.documents.audit import Audit
+from overread.documents.certificate import Certificate
+from overread.documents.manifest import Manifest, read_manifest
 from overread.documents.metrics import Metrics
 from overread.errors import DataError, LeakError
 from overread.export.head_gradient import check_head
-from overread.files import read_json
 from overread.networks.check import check_network
 from overread.recipe.load import load_recipe, with_overrides
 from overread.recipe.schema import Recipe
@@ -92,7 +93,7 @@ def checked_recipe(options: TrainOptions) -> Recipe:
 
 def prepare(data: Path, out: Path, options: TrainOptions = DEFAULTS) -> Manifest:
     """Audit and split DATA as far as OUT lacks it, and check the certificate of what is there."""
-    if not (out / AUDIT_FILE).is_file():
+    if not (out / Audit.FILE).is_file():
         audit(data, out)
     manifest = read_manifest(out)
     if manifest.root.resolve() != data.resolve():
@@ -102,14 +103,14 @@ def prepare(data: Path, out: Path, options: TrainOptions = DEFAULTS) -> Manifest
             hint="Name another folder with --out.",
         )
     method = options.method
-    if not (out / CERTIFICATE_FILE).is_file():
+    if not (out / Certificate.FILE).is_file():
         _refuse_uncertified(out, manifest)
         split(out, ratio=options.ratio, seed=options.seed, method=method)
-    certificate = read_json(out / CERTIFICATE_FILE)
-    if certificate["method"] != method:
+    certified = Certificate.read(out).method
+    if certified != method:
         raise LeakError(
-            f"was made with --split {certificate['method']}, asked for is {method}",
-            where=out / CERTIFICATE_FILE,
+            f"was made with --split {certified}, asked for is {method}",
+            where=out / Certificate.FILE,
             hint=f"Run `overread split {out} --split {method}`, or leave --split as it was.",
         )
     check_certificate(out)
@@ -118,11 +119,11 @@ def prepare(data: Path, out: Path, options: TrainOptions = DEFAULTS) -> Manifest
 
 def _refuse_uncertified(out: Path, manifest: Manifest) -> None:
     """A split that somebody wrote into the manifest must be certified, not silently replaced."""
-    given = read_json(out / AUDIT_FILE).get("given_splits", {})
-    known = {path: part for part, paths in given.items() for path in paths}
+    given = Audit.read(out).given_splits
+    known = {path: split for split, paths in given.items() for path in paths}
     if any(record.split != known.get(record.path, "") for record in manifest.records):
         raise LeakError(
             "has a split without a certificate",
             where=out / "manifest.csv",
-            hint=f"Run `overread split {out}`; parts of your own go into DATA's table.",
+            hint=f"Run `overread split {out}`; splits of your own go into DATA's table.",
         )

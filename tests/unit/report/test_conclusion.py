@@ -120,6 +120,13 @@ def test_abstention_is_told_as_counts() -> None:
     assert "none of the images" in said(conclude(part(answered=nothing), CLEAN))
 
 
+def test_a_search_for_copies_that_did_not_run_is_a_warning() -> None:
+    assert [one.key for one in conclude(part(), CLEAN, searched=False).warnings] == [
+        "verdict.unsearched"
+    ]
+    assert conclude(part(), CLEAN).warnings == ()
+
+
 def test_a_failed_shortcut_probe_is_a_warning_and_a_passed_one_is_not() -> None:
     probes = [
         ShortcutProbe(probe="border", auroc=0.52, ci95=(0.45, 0.6), verdict="clean"),

@@ -3,7 +3,7 @@
     python -m benchmarks.gate RUN... [--data DIR] [--page benchmarks/gate.md]
 
 RUN are finished runs of `benchmarks.recipes`. Foreign images are the six kinds of DATA/ood, the
-other tasks' images, noise and blank pictures; the model's own are those of its test part. No limit
+other tasks' images, noise and blank pictures; the model's own are those of its test split. No limit
 was set by any of them. Intervals are 95 %: of proportions by group (Wilson's, with the design
 effect), of AUROC by resampling groups of own and single foreign images, and never narrower than
 the smaller of the two numbers allows.
@@ -142,7 +142,7 @@ HEAD = [
     "# Saying no to foreign images",
     "",
     "Made by `python -m benchmarks.gate RUN...` from the `auto` runs of `recipes.md`. The limit of",
-    "each model was set on its validation part, to let 97 of 100 images pass. Asked: at least 95 %",
+    "each model was set on its validation split, to let 97 of 100 images pass. Asked: at least 95 %",
     "of its own test images pass; of each foreign kind AUROC at least .95 and 90 % refused.",
     "Intervals are 95 %, by group. What the gate looks at was chosen by pictures made from its own",
     "images; while it was built, figures of the skin photographs below were seen.",

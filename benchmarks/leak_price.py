@@ -97,7 +97,7 @@ def _copies(source: Path, target: Path, originals: int) -> Path:
 
 
 def _once(base: Path, run: Path, policy: Policy, seed: int) -> dict[str, float]:
-    """{accuracy, n, groups} of the test part, from RUN where they are known."""
+    """{accuracy, n, groups} of the test split, from RUN where they are known."""
     if not (run / "result.json").is_file():
         started = time.perf_counter()
         result = measured(base, run, policy, seed)
@@ -109,7 +109,7 @@ def _once(base: Path, run: Path, policy: Policy, seed: int) -> dict[str, float]:
 def measured(
     base: Path, run: Path, policy: Policy, seed: int, settings: Mapping[str, Any] = SETTINGS
 ) -> dict[str, float]:
-    """Draw a label for every photograph, split by `policy`, train, and count on the test part."""
+    """Draw a label for every photograph, split by `policy`, train, and count on the test split."""
     run.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(base)
     names = sorted({record.extra["photograph"] for record in manifest.records})
@@ -161,7 +161,7 @@ def page(
         "Made by `python -m benchmarks.leak_price --work DIR --trained RUN`.\n",
         "## When there is nothing to learn\n",
         textwrap.fill(text, 100) + "\n",
-        "| seed | naive split: accuracy on the test part | leak-proof split |",
+        "| seed | naive split: accuracy on the test split | leak-proof split |",
         "|---|---|---|",
     ]
     for seed, row in rows.items():
@@ -188,7 +188,7 @@ def _published(run: Path) -> list[str]:
     text = (
         f"{plan['epochs']} of the {load_recipe(recipe).epochs} published epochs, ratio 7:1:2 in "
         "place of 80:20 so that no figure is of images the epoch was chosen by. Accuracy on the "
-        "test part; intervals 95 %, by group. Where the interval of the difference holds 0, the "
+        "test split; intervals 95 %, by group. Where the interval of the difference holds 0, the "
         "gap is seen but not proved."
     )
     leaked = f"{price['leaked_test_images']} have an image of their group in training"

@@ -68,7 +68,7 @@ TASKS = (
         "chest_xray/train",
         "Children's chest X-ray (Kermany, part of the training folder)",
         ("pneumonia-cnn",),
-        "Split by patient; the official test part is not here.",
+        "Split by patient; the official test split is not here.",
     ),
 )
 
@@ -282,7 +282,7 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
     parts = row["per_split"]
     lines = [
         f"Images: train {parts['train']}, val {parts['val']}, test {parts['test']}; "
-        f"{row['groups']} groups, {row['test_groups']} of them in the test part. "
+        f"{row['groups']} groups, {row['test_groups']} of them in the test split. "
         f"Split `{row['split_sha256'][:12]}`. "
         f"Machine: {row['machine']}.",
         "",

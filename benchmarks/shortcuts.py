@@ -177,7 +177,7 @@ def _try(
     epochs: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Train on the part "train", try on the part "test"; the metrics document."""
+    """Train on the split "train", test on the split "test"; the metrics document."""
     train = [record for record in records if record.split == "train"]
     model = folder / "model.overread"
     if not model.is_file():

@@ -67,5 +67,5 @@ def test_a_leaky_split_learns_a_coin_and_a_leak_proof_one_does_not(
         for policy in ("naive", "leak-proof")
     }
     assert reached["naive"] >= 0.9
-    # Six pictures in each test part: chance, give or take three standard deviations.
+    # Six pictures in each test split: chance, give or take three standard deviations.
     assert abs(reached["leak-proof"] - 0.5) <= 3 * 0.5 / (6 * SEEDS) ** 0.5

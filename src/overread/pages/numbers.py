@@ -66,7 +66,7 @@ def checked(estimate: Stated | None, n: int | None, where: str) -> tuple[float, 
 
 
 def estimate_n(estimate: Stated | None, n: int | None) -> int:
-    """The number of images an estimate rests on: its own "n", else the `n` of its part."""
+    """The number of images an estimate rests on: its own "n", else the `n` of its split."""
     own = None if estimate is None else estimate.n
     return int((n if own is None else own) or 0)
 

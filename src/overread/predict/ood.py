@@ -1,9 +1,9 @@
 """How far is an image from those the model was trained on? Scores for the out-of-distribution gate.
 
 Three descriptions of an image are looked at: the means of the network's last map (`features`), the
-means of earlier ones (`stages`), and plain pixel statistics (`predict.pixels`). Distances are
+means of earlier ones (`stages`), and plain pixel statistics (`pixels`). Distances are
 Mahalanobis with a shrunk covariance (Lee et al. 2018; Ledoit & Wolf 2004) or to the k-th nearest
-training image (Sun et al. 2022); `predict.ood_fit` chooses among them.
+training image (Sun et al. 2022); `assess.ood_fit` chooses among them.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class StatedEstimate(BaseModel):
 class Estimate:
     """A value with its 95 % interval; all None where the statistic is undefined (0/0).
 
-    `n` is the number of images it rests on, where that is not the whole part.
+    `n` is the number of images it rests on, where that is not the whole split.
     """
 
     value: float | None

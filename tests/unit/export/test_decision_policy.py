@@ -1,4 +1,4 @@
-"""Limits are those of the network's classes, whatever the validation part happens to hold."""
+"""Limits are those of the network's classes, whatever the validation split happens to hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a part of a given size can tell, and what it cannot."""
+"""What a test split of a given size can tell, and what it cannot."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ def _unreadable(audit: Audit) -> Iterator[FindingRow]:
 
 def _leaks(audit: Audit) -> Iterator[FindingRow]:
     for row in audit.leaks:
-        parts = tuple(say(f"part.{name}") if name in SPLITS else name for name in row.splits)
-        remark = say("audit.leak_remark", parts=parts, reason=_reason(row.reason))
+        splits = tuple(say(f"split.{name}") if name in SPLITS else name for name in row.splits)
+        remark = say("audit.leak_remark", splits=splits, reason=_reason(row.reason))
         yield FindingRow((row.a, row.b), None, remark, row.transform)
 
 

@@ -221,7 +221,7 @@ def _p_value(share: bool, before: Floats, now: Floats) -> float:
 
 
 def _against(series: Mapping[str, WeeklyValues], info: BundleInfo) -> Iterator[Against]:
-    """Shares here beside those of the model's own test part, where its file has them."""
+    """Shares here beside those of the model's own test split, where its file has them."""
     results = info.results or {}
     for measure, figure in (("answered", "answered.coverage"), (AGREEMENT, "accuracy")):
         found, one = results.get(figure), series[measure]

@@ -233,7 +233,7 @@ def test_twenty_groups_are_enough_for_a_class(groups: int, told: bool) -> None:
 
 
 def test_the_size_of_a_given_test_part_is_counted_in_groups() -> None:
-    """Copies of one patient make a test part no larger."""
+    """Copies of one patient make a test split no larger."""
     records = rows(300, 300)
     test = [
         replace(r, path=f"t{i}", split="test", group=f"t{i % 30}") for i, r in enumerate(rows())

@@ -141,7 +141,7 @@ def test_kermany_numbers_persons_anew_in_each_part(plant: Any) -> None:
     assert found.known_data_set == "kermany_chest_xray"
     assert facts(found) == KERMANY
     sizes = sorted(len(paths) for paths in groups(found))
-    assert sizes == [2, 3], "person1 of training and of the test part are two people"
+    assert sizes == [2, 3], "person1 of training and of the test split are two people"
 
 
 def test_covid_radiography_with_its_masks(plant: Any) -> None:

@@ -169,14 +169,14 @@ function refusals(model) {
   const steps = [
     ["about.no_quality", () => t("about.no_quality_text", qualityWords(quality))],
     [
-      "about.no_foreign",
+      "about.no_ood",
       () =>
         ood
-          ? t("about.no_foreign_text", {
+          ? t("about.no_ood_text", {
               limit: number(ood.threshold),
               accepted: percent(ood.accepted),
             })
-          : t("about.no_foreign_none"),
+          : t("about.no_ood_none"),
     ],
     [
       "about.no_sure",

@@ -18,7 +18,7 @@ export function headline(found, model) {
   }
   if (found.code === "ood") {
     const what = subject(model, { article: true });
-    return what ? t("headline.foreign", { subject: what }) : t("headline.foreign_any");
+    return what ? t("headline.ood", { subject: what }) : t("headline.ood_any");
   }
   if (QUALITY.includes(found.code)) return t("headline.poor");
   return found.code === "not_finite" ? t("headline.not_finite") : t("headline.unreadable");
@@ -57,7 +57,7 @@ export function next(found, model) {
     return sentences(why, t("next.refer"));
   }
   if (found.status === "answer") return t("next.not_sure_it_is_right");
-  return found.code === "ood" ? t("next.foreign") : "";
+  return found.code === "ood" ? t("next.ood") : "";
 }
 
 // How often such answers were right in the model's test: its own figures and no others.

@@ -134,7 +134,7 @@ def _cards(source: Path, info: BundleInfo, work: Path) -> dict[str, str]:
     folder = work / info.name
     write_json(folder / "metrics.json", {})  # nothing was measured
     english, chinese = write_cards(folder)
-    key = "card.imported_settled" if info.conformal else "card.imported_plain"
+    key = "card.imported_fitted" if info.conformal else "card.imported_plain"
     note = [
         say("card.imported", name=source.name, sha256=info.data.manifest_sha256),
         say(key, images=f"{info.data.images:,}"),

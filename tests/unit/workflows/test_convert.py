@@ -174,7 +174,7 @@ def test_limits_stay_where_fitting_them_anew_alone_changes_verdicts(
         info = bundle.info.model_copy(update={"operating_point": point})
         return module._rebuilt(bundle, info, onnx, bundle.ood)
 
-    monkeypatch.setattr(module, "_settled", shy)
+    monkeypatch.setattr(module, "_refitted", shy)
     out = home / "kept.overread"
     found = reexport(run / "model.overread", out, "int8")
     assert (found["passed"], found["fitted"], found["float_layers"]) == (True, False, [])

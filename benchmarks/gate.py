@@ -2,10 +2,10 @@
 
     python -m benchmarks.gate RUN... [--data DIR] [--page benchmarks/gate.md]
 
-RUN are finished runs of `benchmarks.recipes`. Foreign images are the six kinds of DATA/ood, the
-other tasks' images, noise and blank pictures; the model's own are those of its test split. No limit
-was set by any of them. Intervals are 95 %: of proportions by group (Wilson's, with the design
-effect), of AUROC by resampling groups of own and single foreign images, and never narrower than
+RUN are finished runs of `benchmarks.recipes`. Out-of-distribution images are the six kinds of
+DATA/ood, the other tasks' images, noise and blank pictures; the model's own are those of its test
+split. No limit was set by any of them. Intervals are 95 %: of proportions by group (Wilson's, with the design
+effect), of AUROC by resampling groups of own and single other images, and never narrower than
 the smaller of the two numbers allows.
 """
 
@@ -30,7 +30,7 @@ from overread.stats.intervals import bounded, proportion
 HERE = Path(__file__).resolve().parent
 KINDS = ("photos", "dermoscopy", "histology", "brain_mri", "fundus", "mammogram")
 # Folder of a task: its images and their kind. The two sets of chest X-rays are one modality and
-# share children: neither is foreign to the other.
+# share children: neither is out of distribution for the other.
 TASKS = {
     "msld": ("msld/Original Images", "skin photographs"),
     "busi": ("busi", "breast ultrasound"),
@@ -69,14 +69,14 @@ def section(run: Path, data: Path) -> Iterator[str]:
     own = asked(model, [manifest.root / r.path for r in tests], [r.group or r.path for r in tests])
     size = model.spec.height, model.spec.width
     task = manifest.root.relative_to(data)
-    foreign = {**real(data, TASKS[task.parts[0]][1]), **drawn(*size)}
+    others = {**real(data, TASKS[task.parts[0]][1]), **drawn(*size)}
     yield f"\n## {task}\n"
     yield f"Distance: {about.method}."
     yield f"Own test images: {len(tests)} in {len(set(own.groups))} groups."
     yield f"Of these, {share(~own.refused, own.groups)} are not refused.\n"
-    yield "| foreign images | n | AUROC | refused |"
+    yield "| out-of-distribution images | n | AUROC | refused |"
     yield "|---|--:|---|---|"
-    for name, images in foreign.items():
+    for name, images in others.items():
         answers = asked(model, images, range(len(images)))
         print(f"{run.name}: {name}", flush=True)
         refused = share(answers.refused, answers.groups)
@@ -119,9 +119,9 @@ def share(hits: NDArray[np.bool_], groups: NDArray[np.intp]) -> str:
     return stated(proportion(np.bincount(groups, hits), np.bincount(groups).astype(float)))
 
 
-def area(own: Answers, foreign: Answers) -> str:
-    """The probability that a foreign image scores above one of its own, with its interval."""
-    inside, outside = (np.minimum(a.scores, 1e6).astype(np.float32) for a in (own, foreign))
+def area(own: Answers, others: Answers) -> str:
+    """The probability that one of the others scores above one of its own, with its interval."""
+    inside, outside = (np.minimum(a.scores, 1e6).astype(np.float32) for a in (own, others))
     members = [np.flatnonzero(own.groups == group) for group in set(own.groups)]
     rng = np.random.default_rng(0)
 
@@ -139,11 +139,11 @@ def stated(found: Estimate) -> str:
 
 
 HEAD = [
-    "# Saying no to foreign images",
+    "# Rejecting out-of-distribution images",
     "",
     "Made by `python -m benchmarks.gate RUN...` from the `auto` runs of `recipes.md`. The limit of",
-    "each model was set on its validation split, to let 97 of 100 images pass. Asked: at least 95 %",
-    "of its own test images pass; of each foreign kind AUROC at least .95 and 90 % refused.",
+    "each model was set on its validation split, to let 97 of 100 images pass. Asked: at least",
+    "95 % of its own test images pass; of each other kind AUROC at least .95 and 90 % refused.",
     "Intervals are 95 %, by group. What the gate looks at was chosen by pictures made from its own",
     "images; while it was built, figures of the skin photographs below were seen.",
 ]

@@ -50,8 +50,8 @@ SETTINGS = {
     "augment.rotation_deg": 10,
     "augment.shift": 0.1,
 }
-Policy = Literal["naive", "leak-proof"]
-POLICIES: tuple[Policy, Policy] = ("naive", "leak-proof")
+Method = Literal["naive", "leak-proof"]
+METHODS: tuple[Method, Method] = ("naive", "leak-proof")
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
     if not (base / AUDIT_FILE).is_file():
         audit(data, base)
     for seed in range(options.seeds):
-        rows[seed] = {p: _once(base, options.work / f"{seed}-{p}", p, seed) for p in POLICIES}
+        rows[seed] = {p: _once(base, options.work / f"{seed}-{p}", p, seed) for p in METHODS}
         write_text(HERE / "leak_price.md", page(rows, options.originals, options.trained))
 
 
@@ -96,20 +96,20 @@ def _copies(source: Path, target: Path, originals: int) -> Path:
     return target / "labels.csv"
 
 
-def _once(base: Path, run: Path, policy: Policy, seed: int) -> dict[str, float]:
+def _once(base: Path, run: Path, method: Method, seed: int) -> dict[str, float]:
     """{accuracy, n, groups} of the test split, from RUN where they are known."""
     if not (run / "result.json").is_file():
         started = time.perf_counter()
-        result = measured(base, run, policy, seed)
+        result = measured(base, run, method, seed)
         write_json(run / "result.json", result)
-        print(f"seed {seed} {policy}: {result}, {time.perf_counter() - started:.0f} s", flush=True)
+        print(f"seed {seed} {method}: {result}, {time.perf_counter() - started:.0f} s", flush=True)
     return read_json(run / "result.json")
 
 
 def measured(
-    base: Path, run: Path, policy: Policy, seed: int, settings: Mapping[str, Any] = SETTINGS
+    base: Path, run: Path, method: Method, seed: int, settings: Mapping[str, Any] = SETTINGS
 ) -> dict[str, float]:
-    """Draw a label for every photograph, split by `policy`, train, and count on the test split."""
+    """Draw a label for every photograph, split by `method`, train, and count on the test split."""
     run.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(base)
     names = sorted({record.extra["photograph"] for record in manifest.records})
@@ -118,8 +118,8 @@ def measured(
     records = tuple(replace(r, label=label[r.extra["photograph"]]) for r in manifest.records)
     shutil.copy(base / AUDIT_FILE, run / AUDIT_FILE)
     write_manifest(run, manifest.with_records(records))
-    certificate = split(run, seed=seed, method=policy)
-    assert certificate.leaky == (policy == "naive")
+    certificate = split(run, seed=seed, method=method)
+    assert certificate.leaky == (method == "naive")
     manifest = read_manifest(run)
     recipe = with_overrides(load_recipe("monkeypox-cnn"), settings)
     plan = plan_run(
@@ -138,7 +138,7 @@ def measured(
 def page(
     rows: Mapping[int, Mapping[str, Mapping[str, float]]], originals: int, trained: Path | None
 ) -> str:
-    """The page as Markdown; `rows` holds the results by seed and policy."""
+    """The page as Markdown; `rows` holds the results by seed and method."""
     settings = (
         f"{SETTINGS['epochs']} epochs, batches of {SETTINGS['batch_size']}, Adam 1e-3, flips, "
         f"turns of up to {SETTINGS['augment.rotation_deg']} degrees, shifts of up to "
@@ -167,11 +167,11 @@ def page(
     for seed, row in rows.items():
         cells = (
             f"{row[p]['accuracy']:.3f} ({row[p]['n']} images, {row[p]['groups']} groups)"
-            for p in POLICIES
+            for p in METHODS
         )
         lines.append(f"| {seed} | {' | '.join(cells)} |")
     if len(rows) > 1:
-        spread = (_summary([row[p]["accuracy"] for row in rows.values()]) for p in POLICIES)
+        spread = (_summary([row[p]["accuracy"] for row in rows.values()]) for p in METHODS)
         lines.append(f"| mean (95 % interval of the mean, Student's t) | {' | '.join(spread)} |")
     return "\n".join([*lines, *(_published(trained) if trained else ())]) + "\n"
 

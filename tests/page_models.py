@@ -42,11 +42,11 @@ def gate() -> Gate:
 
 
 def pixels(colour: str, *, seed: int = 0) -> NDArray[np.uint8]:
-    """A picture of that class; "mixed" is as much red as green, "foreign" unlike all others."""
+    """A picture of that class; "mixed" is as much red as green, "strange" unlike all others."""
     if colour == "mixed":
         both = picture("red", seed=seed).astype(int)
         return np.asarray(np.dstack([both[..., 0], both[..., 0], both[..., 2]]), np.uint8)
-    if colour == "foreign":
+    if colour == "strange":
         return np.asarray(255 - picture("red", seed=seed), np.uint8)
     return picture(colour, seed=seed)
 

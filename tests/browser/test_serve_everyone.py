@@ -58,7 +58,7 @@ def test_the_switch_changes_every_word_at_once_and_is_remembered(
     visit: Visit, server: Running, shot: Any
 ) -> None:
     page = visit(server)
-    give(page, "red", "mixed", "foreign")
+    give(page, "red", "mixed", "strange")
     page.locator(".slider input").first.fill("20")
     english = page.inner_text("main")
     page.get_by_text("中文").click()
@@ -103,7 +103,7 @@ def test_axe_finds_nothing_serious(visit: Visit, server: Running, scheme: str, l
     options = {"color_scheme": scheme, "locale": locale, "reduced_motion": "reduce"}
     page = visit(server, **options)
     check(page)
-    give(page, "red", "mixed", "foreign")
+    give(page, "red", "mixed", "strange")
     for summary in page.locator("summary").all():
         summary.click()
     check(page)
@@ -122,7 +122,7 @@ def test_a_small_screen_never_scrolls_sideways(
 ) -> None:
     options = {"viewport": {"width": width, "height": 640}, "locale": locale, "has_touch": True}
     page = visit(server, **options)
-    give(page, "red", "mixed", "foreign")
+    give(page, "red", "mixed", "strange")
     for summary in page.locator("summary").all():
         summary.click()
     about = visit(server, "/about", **options)

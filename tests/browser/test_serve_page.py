@@ -134,11 +134,11 @@ def test_several_possible_classes_are_named(visit: Visit, serve: Any) -> None:
         assert "too few images to rule these out on any image: red, green." in card.inner_text()
 
 
-def test_a_foreign_image_is_rejected_with_the_distance(
+def test_an_image_of_another_kind_is_rejected_with_the_distance(
     visit: Visit, server: Running, shot: Shot
 ) -> None:
     page = visit(server)
-    card = give(page, file("foreign"))
+    card = give(page, file("strange"))
     assert headline(card) == "This does not look like an ultrasound image"
     assert "distance 10.95, at most 1 is accepted" in card.inner_text()
     assert card.locator(".bars").count() == 0 and card.locator(".evidence").count() == 0
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_image_is_told_from_a_fault(visit: Visit, server: Runn
 
 def test_several_images_are_counted_in_the_headline(visit: Visit, server: Running) -> None:
     page = visit(server)
-    give(page, file("red"), file("mixed"), file("foreign"), named("x.bin", b"\0" * 99))
+    give(page, file("red"), file("mixed"), file("strange"), named("x.bin", b"\0" * 99))
     page.wait_for_selector(".batch h2:not(:empty)")
     summary = "4 images: 1 answered, 1 for a doctor, 2 not readable"
     assert page.inner_text(".batch h2") == summary
@@ -173,7 +173,7 @@ def test_several_images_are_counted_in_the_headline(visit: Visit, server: Runnin
     assert page.locator(".file").all_inner_texts() == [
         "red.png",
         "mixed.png",
-        "foreign.png",
+        "strange.png",
         "x.bin",
     ]
     assert page.inner_text("#status") == "4 of 4 images read."
@@ -451,7 +451,7 @@ def test_several_models_are_offered_by_name(visit: Visit, serve: Any) -> None:
         page.wait_for_function(
             "() => document.querySelector('#scope').innerText.includes('a skin')"
         )
-        card = give(page, file("foreign"))
+        card = give(page, file("strange"))
         assert headline(card) == "This does not look like a skin photograph"
         assert server.http.get("/v1/cases").json()["cases"][0]["model"] == "other"
         page.click("nav a.about")

@@ -194,7 +194,7 @@ def check_with_poppler(data: bytes, sheet: Page, folder: Path) -> None:
 
 def test_several_images_in_chinese_from_a_phone(visit: Visit, server: Running) -> None:
     page = visit(server, locale="zh-CN", **PHONE)
-    files = [("a.png", colour("red")), ("图 2.png", colour("mixed")), ("c.png", colour("foreign"))]
+    files = [("a.png", colour("red")), ("图 2.png", colour("mixed")), ("c.png", colour("strange"))]
     give(page, *files, ("letter.txt", b"Dear doctor"))
     pages = read_pdf(download(page))
     heads = [

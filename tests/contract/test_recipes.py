@@ -43,7 +43,7 @@ SIDE = 96
 
 
 def small(name: str) -> Recipe:
-    """The recipe, or `auto` settled on a timm network, for small images."""
+    """The recipe, or `auto` resolved on a timm network, for small images."""
     if name in recipe_names():
         recipe = load_recipe(name)
     else:
@@ -129,13 +129,13 @@ def test_training_moves_what_is_trained_and_nothing_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", list_recipes(), ids=lambda recipe: recipe.name)
-def test_every_recipe_starts_from_scratch_and_is_built_again_from_its_settled_form(
+def test_every_recipe_starts_from_scratch_and_is_built_again_from_its_resolved_form(
     recipe: Recipe,
 ) -> None:
     recipe = with_overrides(recipe, {"input.height": SIDE, "input.width": SIDE})
     model = build_classifier(recipe, 2, from_scratch=True)
-    settled, _ = resolve_start(recipe, from_scratch=True)
-    again = blank_classifier(settled, 2)
+    resolved, _ = resolve_start(recipe, from_scratch=True)
+    again = blank_classifier(resolved, 2)
     again.load_state_dict(model.state_dict())
     assert count_parameters(again) == count_parameters(model)
     with torch.no_grad():

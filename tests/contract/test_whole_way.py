@@ -204,7 +204,7 @@ def test_the_bundle_holds_no_patients_picture(run: Path) -> None:
             assert alike < 0.9, record.path
 
 
-def test_thresholds_do_not_depend_on_the_test_part(run: Path) -> None:
+def test_thresholds_do_not_depend_on_the_test_split(run: Path) -> None:
     """Every limit in the bundle can be had again from training and validation images alone."""
     from overread.export.build import prepared_images
     from overread.export.decision_policy import fit_decision_policy
@@ -284,7 +284,7 @@ def test_a_finished_run_is_never_overwritten_but_given_again(run: Path, data: Pa
     assert (run / "model.overread").read_bytes() == before
 
 
-def test_training_refuses_an_edited_split_and_another_policy(
+def test_training_refuses_an_edited_split_and_another_method(
     run: Path, data: Path, tmp_path: Path
 ) -> None:
     for name in ("manifest.csv", "audit.json", "certificate.json"):

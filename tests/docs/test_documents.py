@@ -117,7 +117,7 @@ def test_the_files_page_names_every_column_of_the_tables() -> None:
     assert ", ".join(COLUMNS) in page.replace("\n", " ")
 
 
-def test_the_changelog_has_the_version_or_an_unreleased_part() -> None:
+def test_the_changelog_has_the_version_or_an_unreleased_section() -> None:
     text = (PROJECT / "CHANGELOG.md").read_text("utf-8")
     assert "## [Unreleased]" in text
     assert "### Changed results" in text

@@ -27,7 +27,9 @@ def load(root: Path, paths: list[str]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("folder", ["busi", "chest_xray"])
-def test_foreign_images_are_told_from_held_out_ones(realdata: Path, folder: str) -> None:
+def test_out_of_distribution_images_are_told_from_held_out_ones(
+    realdata: Path, folder: str
+) -> None:
     with (realdata / "truth.csv").open(encoding="utf-8", newline="") as stream:
         rows = [r for r in csv.DictReader(stream) if r["path"].startswith(f"{folder}/")]
     rows = [r for r in rows if "_mask" not in r["path"]]

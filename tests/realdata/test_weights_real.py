@@ -84,10 +84,10 @@ def test_frozen_imagenet_features_beat_a_random_start_by_far(
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "mobilenetv1_100"])
 def test_the_file_says_how_it_wants_to_be_used(realdata: Path, name: str) -> None:
     path = realdata / "weights" / f"{name}.imagenet.fp16.safetensors"
-    settled, weights = resolve_start(load_recipe("auto"), path)
-    assert settled.resolved()["model"]["name"] == name
-    assert settled.resolved()["model"]["pad_type"] == "same"
-    assert settled.resolved()["normalise"] == {"mean": [0.5] * 3, "std": [0.5] * 3}
+    resolved, weights = resolve_start(load_recipe("auto"), path)
+    assert resolved.resolved()["model"]["name"] == name
+    assert resolved.resolved()["model"]["pad_type"] == "same"
+    assert resolved.resolved()["normalise"] == {"mean": [0.5] * 3, "std": [0.5] * 3}
     assert weights is not None
 
 

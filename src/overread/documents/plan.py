@@ -1,4 +1,4 @@
-"""plan.json: everything a training depends on, settled before it starts, and what came of it."""
+"""plan.json: everything a training depends on, fixed before it starts, and what came of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LATER = ("command", "versions", "result")  # what is added to a plan when its tr
 
 
 class Requested(Part):
-    """What was asked for, before anything was settled: a resumed run must ask for the same."""
+    """What was asked for, before anything was chosen: a resumed run must ask for the same."""
 
     recipe: Recipe
     weights_sha256: str | None = None
@@ -64,7 +64,7 @@ class TrainingResult(Part):
 
 
 class Plan(Document):
-    """A settled training. The same plan on the same machine gives the same weights.
+    """A training, planned. The same plan on the same machine gives the same weights.
 
     `recipe` has its network and normalisation chosen; `requested` is what was asked for, `reasons`
     why it became so.
@@ -114,15 +114,15 @@ class Plan(Document):
         whole = {"height": size.resize_to, "width": size.resize_to}
         return preprocess_of(size.model_copy(update=whole))
 
-    def settled(self) -> dict[str, Any]:
-        """What was settled before the training, without what came of it: plain JSON values."""
+    def planned(self) -> dict[str, Any]:
+        """What was planned before the training, without what came of it: plain JSON values."""
         document = super().to_dict()
         return {name: value for name, value in document.items() if name not in LATER}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; what came of the training stands last."""
         document = super().to_dict()
-        return {**self.settled(), **{name: document[name] for name in LATER}}
+        return {**self.planned(), **{name: document[name] for name in LATER}}
 
 
 def preprocess_of(size: Input) -> PreprocessSpec:

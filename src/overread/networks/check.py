@@ -33,11 +33,11 @@ def check_network(recipe: Recipe) -> Classifier | None:
             for name in (*recipe.model.candidates, recipe.model.scratch):
                 check_timm_name(name)
             return None
-        settled = recipe
+        resolved = recipe
         if recipe.normalise == "pretrained":  # what it comes to changes no shape
-            settled = with_overrides(recipe, {"normalise": "imagenet"})
+            resolved = with_overrides(recipe, {"normalise": "imagenet"})
         with torch.random.fork_rng(devices=()), torch.device("meta"), torch.no_grad():
-            network = blank_classifier(settled, CLASSES).eval()
+            network = blank_classifier(resolved, CLASSES).eval()
             network(torch.zeros(shape, dtype=torch.uint8))
             return network
     except ConfigError as error:

@@ -153,15 +153,15 @@ def build_classifier(
     Raises:
         ConfigError: no weights to be had, weights of another network, a wrong size or number.
     """
-    settled, start = resolve_start(recipe, weights, from_scratch=from_scratch, hints=hints)
-    classifier = blank_classifier(settled, n_classes, multilabel=multilabel)
+    resolved, start = resolve_start(recipe, weights, from_scratch=from_scratch, hints=hints)
+    classifier = blank_classifier(resolved, n_classes, multilabel=multilabel)
     if start is not None:
         load_features(classifier.features, start)
     return classifier
 
 
 def blank_classifier(recipe: Recipe, n_classes: int, *, multilabel: bool = False) -> Classifier:
-    """The network of a settled recipe (see `start.resolve_start`) with random values, frozen as
+    """The network of a resolved recipe (see `start.resolve_start`) with random values, frozen as
     the recipe says: to count its parameters, or to fill it from a checkpoint.
 
     Raises:

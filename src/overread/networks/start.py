@@ -22,10 +22,10 @@ def resolve_start(
     from_scratch: bool = False,
     hints: WeightHints | None = None,
 ) -> tuple[Recipe, Weights | None]:
-    """The recipe with everything that hangs on the weights settled, and the weights.
+    """The recipe with everything that hangs on the weights resolved, and the weights.
 
-    Settled are the network of `auto`, the padding, and the normalisation "pretrained"; and from
-    scratch nothing is frozen, since freezing keeps what was learned and nothing was. The settled
+    Resolved are the network of `auto`, the padding, and the normalisation "pretrained"; and from
+    scratch nothing is frozen, since freezing keeps what was learned and nothing was. The resolved
     recipe belongs in `plan.json`: `classifier.blank_classifier` builds the same network from it.
 
     Raises:
@@ -94,9 +94,9 @@ def _timm(name: str, hints: WeightHints | None = None) -> Mapping[str, Any]:
 
 
 def _resolved(recipe: Recipe, changes: Mapping[str, Any], hints: WeightHints) -> Recipe:
-    settled = dict(changes)
+    resolved = dict(changes)
     if recipe.normalise == "pretrained":
         usual = NORMALISE["imagenet"]
         mean, std = hints.mean or usual.mean, hints.std or usual.std
-        settled["normalise"] = {"mean": list(mean), "std": list(std)}
-    return with_overrides(recipe, settled)
+        resolved["normalise"] = {"mean": list(mean), "std": list(std)}
+    return with_overrides(recipe, resolved)

@@ -214,7 +214,9 @@ def _training_data(files: RunFiles) -> Iterator[Line]:
 
 def _evaluation_data(files: RunFiles) -> Iterator[Line]:
     judged, name = files.judged, files.split_name
-    yield Line(say("card.judged_on"), say(f"split.{name}") if judged else None, f"metrics.json:{name}")
+    yield Line(
+        say("card.judged_on"), say(f"split.{name}") if judged else None, f"metrics.json:{name}"
+    )
     for field in ("n", "groups"):
         found = _dig(judged, field)
         value = None if found is None else _words(found)

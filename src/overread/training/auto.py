@@ -27,7 +27,7 @@ COLOURFUL = 10.0  # mean distance of the channels: skin about 50, a tinted X-ray
 
 @dataclass(frozen=True)
 class Choice:
-    """The settled recipe, how many epochs fit the time, a step's seconds, and why."""
+    """The resolved recipe, how many epochs fit the time, a step's seconds, and why."""
 
     recipe: Recipe
     epochs: int
@@ -45,7 +45,7 @@ def plan_auto(
     minutes: float | None = None,
     fixed: Collection[str] = (),
 ) -> Choice:
-    """Fit the settled `recipe` to the data set's `facts` and to this machine.
+    """Fit the resolved `recipe` to the data set's `facts` and to this machine.
 
     `minutes` is the time that training may take, MINUTES if not given. What was asked for by
     name, in `fixed` (dotted paths), stays as it is.

@@ -127,7 +127,7 @@ def _stored(plan: Plan, run: Path) -> dict[str, Any] | None:
     if not stored.is_file():
         return None
     content = load_checkpoint(stored)
-    refuse_differences(content["plan"], plan.settled(), run)
+    refuse_differences(content["plan"], plan.planned(), run)
     return content
 
 
@@ -195,7 +195,7 @@ def _save(training: Training) -> None:
         save_checkpoint(training.folder / files.BEST, training.best)
         training.best = None
     content = {
-        "plan": training.plan.settled(),
+        "plan": training.plan.planned(),
         "position": training.position.state(),
         "learner": training.learner.state(),
     }

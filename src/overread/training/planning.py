@@ -28,7 +28,7 @@ DEFAULTS = TrainOptions()
 
 
 def make_plan(manifest: Manifest, recipe: Recipe, options: TrainOptions = DEFAULTS) -> Plan:
-    """Settle everything a training of `recipe` on the split `manifest` depends on.
+    """Fix everything that a training of `recipe` on the split `manifest` depends on.
 
     `recipe` has the changes in `options` made already. A published recipe is taken as published.
     `auto` is fitted to the data and to the machine so that training takes about `options.minutes`,
@@ -44,14 +44,14 @@ def make_plan(manifest: Manifest, recipe: Recipe, options: TrainOptions = DEFAUL
     device, reasons = _device(options.device)
     threads = options.threads or usable_cores()
     torch.set_num_threads(threads)
-    settled, _ = resolve_start(recipe, options.weights, from_scratch=options.from_scratch)
+    resolved, _ = resolve_start(recipe, options.weights, from_scratch=options.from_scratch)
     random_start = options.from_scratch or isinstance(recipe.model, SequentialModel)
     precision = choose_precision(device, recipe.precision)
     facts = fingerprint(manifest)
-    epochs, step_seconds = settled.epochs, None
+    epochs, step_seconds = resolved.epochs, None
     if isinstance(recipe.model, AutoModel):
         choice = plan_auto(
-            settled,
+            resolved,
             facts,
             device=device,
             precision=precision.name,
@@ -59,13 +59,13 @@ def make_plan(manifest: Manifest, recipe: Recipe, options: TrainOptions = DEFAUL
             minutes=options.minutes,
             fixed=options.changes,
         )
-        settled, epochs, step_seconds = choice.recipe, choice.epochs, choice.step_seconds
+        resolved, epochs, step_seconds = choice.recipe, choice.epochs, choice.step_seconds
         reasons += choice.reasons
     else:
-        reasons += _differences(recipe, settled, random_start)
+        reasons += _differences(recipe, resolved, random_start)
     reasons.append(f"Arithmetic in {precision.name}: {precision.reason}.")
     return Plan(
-        recipe=settled,
+        recipe=resolved,
         classes=manifest.classes,
         multilabel=manifest.multilabel,
         seed=options.seed,
@@ -76,7 +76,7 @@ def make_plan(manifest: Manifest, recipe: Recipe, options: TrainOptions = DEFAUL
         weights=None if options.weights is None else str(options.weights),
         weights_sha256=requested.weights_sha256,
         from_scratch=random_start,
-        class_weights=_weights(manifest, settled, reasons),
+        class_weights=_weights(manifest, resolved, reasons),
         counts=counts,
         fingerprint=facts,
         data_sha256=labelled_splits_sha256(manifest),
@@ -160,7 +160,7 @@ def _device(asked: str) -> tuple[str, list[str]]:
     return "cpu", [f"Trained on {usable_cores()} processor cores."]
 
 
-def _differences(recipe: Recipe, settled: Recipe, random_start: bool) -> list[str]:
+def _differences(recipe: Recipe, resolved: Recipe, random_start: bool) -> list[str]:
     """How this training differs from the recipe in the package, in words."""
     published = load_recipe(recipe.name) if recipe.name in recipe_names() else recipe
     now, then = recipe.resolved(), published.resolved()
@@ -168,7 +168,7 @@ def _differences(recipe: Recipe, settled: Recipe, random_start: bool) -> list[st
     reasons = []
     if changed:
         reasons.append(f"Recipe {recipe.name}, but not as published in: {', '.join(changed)}.")
-    if random_start and settled.model != recipe.model:
+    if random_start and resolved.model != recipe.model:
         reasons.append(f"Recipe {recipe.name} from random weights: nothing is frozen.")
     return reasons or [f"Trained as the recipe {recipe.name} was published."]
 

@@ -61,14 +61,14 @@ def result_of(
 
 def write_result(folder: Path, result: FitResult, plan: Plan) -> None:
     """Say in `folder` that the training of this plan is finished."""
-    document = {**asdict(result), "plan": plan.settled()}
+    document = {**asdict(result), "plan": plan.planned()}
     write_json(folder / FINISHED, {**document, "best_checkpoint": result.best_checkpoint.name})
 
 
 def read_result(folder: Path, plan: Plan) -> FitResult:
     """The result of the finished training in `folder`; ConfigError if its plan was another."""
     document = read_json(folder / FINISHED)
-    refuse_differences(document.pop("plan"), plan.settled(), folder.parent)
+    refuse_differences(document.pop("plan"), plan.planned(), folder.parent)
     document.pop("schema_version")
     document["best_checkpoint"] = folder / document["best_checkpoint"]
     document["unreadable"] = tuple((path, reason) for path, reason in document["unreadable"])

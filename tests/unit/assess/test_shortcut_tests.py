@@ -136,14 +136,14 @@ def test_a_class_of_one_group_lends_nothing() -> None:
     assert strangers(rare, seed=0) == [[], []], "one group alone has no stranger"
 
 
-def test_one_group_alone_is_tried_without_strangers(tmp_path: Path, predictor: Predictor) -> None:
+def test_one_group_alone_is_tested_without_strangers(tmp_path: Path, predictor: Predictor) -> None:
     records = [replace(r, group="g") for r in write(tmp_path / "data", 6, where="middle")]
     run_shortcut_tests(predictor, tmp_path / "data", records, tmp_path)
     tables = read_tables(tmp_path / "shortcut_tests.csv", multilabel=False)
     assert "border_only" in tables and "centre_swapped" not in tables
 
 
-def test_each_border_is_tried_with_every_centre_lent_to_it(
+def test_each_border_is_tested_with_every_centre_lent_to_it(
     tmp_path: Path, predictor: Predictor
 ) -> None:
     records = write(tmp_path / "data", 9, where="corner")
@@ -158,7 +158,7 @@ def test_each_border_is_tried_with_every_centre_lent_to_it(
     assert table.probabilities == pytest.approx(scores, abs=1e-6)
 
 
-def test_a_large_part_is_sampled_by_whole_groups_with_every_class() -> None:
+def test_a_large_split_is_sampled_by_whole_groups_with_every_class() -> None:
     records = [
         ImageRecord(
             f"{i}.png", "", 1, 1, "L", label="rare" if i < 12 else "common", group=f"{i // 3}"

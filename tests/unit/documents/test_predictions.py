@@ -97,7 +97,7 @@ def test_each_fault_is_named(fault: str, tmp_path: Path) -> None:
         read_predictions(write(tmp_path, *lines))
 
 
-def test_the_same_image_may_be_in_two_parts(tmp_path: Path) -> None:
+def test_the_same_image_may_be_in_two_splits(tmp_path: Path) -> None:
     other = ROWS[0].replace("test", "val")
     assert len(read_predictions(write(tmp_path, HEAD, ROWS[0], other))) == 2
 

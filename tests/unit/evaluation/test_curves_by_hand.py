@@ -278,7 +278,7 @@ def test_the_threshold_for_a_sensitivity_is_the_highest_that_reaches_it(
 
 @SOME
 @given(SEEDS)
-def test_what_a_point_gives_on_a_part_is_counted(seed: int) -> None:
+def test_what_a_point_gives_on_a_split_is_counted(seed: int) -> None:
     p, y = scored(seed)
     table = binary(p, y, "test")
     for cut in (0.14, 0.5, 0.98):

@@ -1,4 +1,4 @@
-"""Counting looks at a test set: each new answer once, from many processes at once."""
+"""Counting uses of a test set: each new answer once, from many processes at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CODE = (
 )
 
 
-def test_each_new_answer_is_a_look_and_the_same_again_is_not() -> None:
+def test_each_new_model_is_a_use_and_the_same_again_is_not() -> None:
     assert count_use("set", "model 1") == 1
     assert count_use("set", "model 2") == 2
     assert count_use("set", "model 1") == 2
@@ -32,7 +32,7 @@ def test_a_test_set_is_its_images_in_any_order() -> None:
     assert hash_of_test_set([*images[:2], images[1]]) != hash_of_test_set(images[:2])
 
 
-def test_processes_do_not_lose_each_others_looks() -> None:
+def test_processes_do_not_lose_each_others_uses() -> None:
     runs = [subprocess.Popen([sys.executable, "-c", CODE, str(i)]) for i in range(6)]
     assert [run.wait() for run in runs] == [0] * 6
     assert count_use("t", "last") == 7

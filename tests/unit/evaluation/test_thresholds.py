@@ -84,7 +84,7 @@ def test_what_cannot_be_had_is_none(table_maker: Maker) -> None:
     assert points[-1].on(val) == {}
 
 
-def test_points_are_chosen_without_the_test_part(table_maker: Maker) -> None:
+def test_points_are_chosen_without_the_test_split(table_maker: Maker) -> None:
     one = document_of(table_maker(80), resamples=20)["operating_points"]
     rows = [i for i, s in enumerate(table_maker(80).splits) if s == "val" or i % 3]
     other = document_of(table_maker(80).rows(rows), resamples=20)["operating_points"]

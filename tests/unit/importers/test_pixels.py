@@ -1,4 +1,4 @@
-"""What all readers of foreign networks rest on: pixels, outputs, a linear layer."""
+"""What all readers of other tools' networks rest on: pixels, outputs, a linear layer."""
 
 from __future__ import annotations
 

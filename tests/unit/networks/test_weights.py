@@ -187,17 +187,17 @@ def metadata_file(folder: Path, name: str = "any.safetensors") -> Path:
     return folder / name
 
 
-def test_a_file_that_says_what_it_is_settles_auto(tmp_path: Path) -> None:
+def test_a_file_that_says_what_it_is_resolves_auto(tmp_path: Path) -> None:
     path = metadata_file(tmp_path)
-    settled, weights = resolve_start(load_recipe("auto"), path)
+    resolved, weights = resolve_start(load_recipe("auto"), path)
     assert weights is not None
-    assert isinstance(settled.model, TimmModel)
-    assert (settled.model.name, settled.model.pad_type) == (MOBILENET, "same")
-    assert settled.normalise == MeanStd(mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 0.5))
+    assert isinstance(resolved.model, TimmModel)
+    assert (resolved.model.name, resolved.model.pad_type) == (MOBILENET, "same")
+    assert resolved.normalise == MeanStd(mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 0.5))
     recipe = with_overrides(load_recipe("auto"), {"input.height": 64, "input.width": 64})
     model = build_classifier(recipe, 3, weights=path)
     assert equal(state_of(MOBILENET), model.features.state_dict())
-    assert model.normalise.statistics == settled.normalise
+    assert model.normalise.statistics == resolved.normalise
 
 
 def test_hints_win_over_the_file_beside_which_wins_over_the_file_itself(tmp_path: Path) -> None:
@@ -267,14 +267,14 @@ def test_weights_have_no_place_in_a_network_without_pretrained_part(tmp_path: Pa
         build_classifier(load_recipe("auto"), 4, weights=tmp_path / "any.pth", from_scratch=True)
 
 
-def test_from_scratch_settles_every_recipe_without_weights() -> None:
+def test_from_scratch_resolves_every_recipe_without_weights() -> None:
     for name in ("auto", "breast-vgg16", "monkeypox-vgg16", "covid-efficientnet"):
-        settled, weights = resolve_start(load_recipe(name), from_scratch=True)
+        resolved, weights = resolve_start(load_recipe(name), from_scratch=True)
         assert weights is None
-        assert settled.normalise == NORMALISE["imagenet"]
-        assert settled.model.kind in {"timm", "vgg16"}
-        # A settled recipe settles to itself: it can be stored and used again.
-        assert resolve_start(settled, from_scratch=True)[0] == settled
+        assert resolved.normalise == NORMALISE["imagenet"]
+        assert resolved.model.kind in {"timm", "vgg16"}
+        # A resolved recipe resolves to itself: it can be stored and used again.
+        assert resolve_start(resolved, from_scratch=True)[0] == resolved
 
 
 def test_a_published_normalisation_is_not_overruled_by_the_weights(

@@ -58,7 +58,7 @@ def test_an_estimate_shows_value_interval_and_n() -> None:
     assert "<b>82.1%</b>" in html and "74.3–88.0%" in html and "n=1,200" in html
 
 
-def test_its_own_n_goes_before_that_of_the_part() -> None:
+def test_its_own_n_goes_before_that_of_the_split() -> None:
     assert estimate_n(OWN, 156) == 46
     assert estimate_n(GOOD, 156) == 156
     assert "n=46" in estimate_html(OWN, 156, "x")

@@ -113,7 +113,7 @@ def test_each_line_goes_blank_with_its_field_and_takes_no_other_with_it(files: R
                 assert after[other] == before[other], (source, other)
 
 
-def test_where_no_test_image_was_judged_every_line_names_the_validation_part(
+def test_where_no_test_image_was_judged_every_line_names_the_validation_split(
     files: RunFiles,
 ) -> None:
     assert files.metrics is not None

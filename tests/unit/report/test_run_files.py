@@ -44,7 +44,7 @@ def test_a_damaged_file_is_named(sample_run: Path, name: str) -> None:
         load_run(sample_run)
 
 
-def test_the_validation_part_stands_in_only_where_there_is_no_test(sample_run: Path) -> None:
+def test_the_validation_split_stands_in_only_where_there_is_no_test(sample_run: Path) -> None:
     metrics = json.loads((sample_run / "metrics.json").read_text())
     for test, val, expected in (
         (1, 1, "test"),

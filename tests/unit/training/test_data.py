@@ -20,7 +20,7 @@ def record(label: str) -> ImageRecord:
     return ImageRecord("x.png", "0" * 64, 9, 9, "L", label=label)
 
 
-def test_only_the_part_asked_for_is_read(
+def test_only_the_split_asked_for_is_read(
     make_manifest: Callable[..., Manifest], tmp_path: Path
 ) -> None:
     manifest = make_manifest(10)
@@ -62,7 +62,7 @@ def test_an_unreadable_image_leaves_with_its_label(
     assert len(part) == len(part.targets) == 11
 
 
-def test_an_empty_part_is_an_error(make_manifest: Callable[..., Manifest], tmp_path: Path) -> None:
+def test_an_empty_split_is_an_error(make_manifest: Callable[..., Manifest], tmp_path: Path) -> None:
     manifest = make_manifest(2)
     with pytest.raises(DataError, match="'test'"):
         load_split(manifest, "test", manifest.classes, SPEC, tmp_path / "c", multilabel=False)

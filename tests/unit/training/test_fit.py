@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(
     assert not same(weights_of(first), weights_of(other))
 
 
-def test_the_test_part_is_never_read(make_manifest: Make, tiny: Recipe, tmp_path: Path) -> None:
+def test_the_test_split_is_never_read(make_manifest: Make, tiny: Recipe, tmp_path: Path) -> None:
     manifest = make_manifest(10)
     for record in manifest.records:
         if record.split == "test":

@@ -66,7 +66,7 @@ def test_a_changed_recipe_is_not_called_published(make_manifest: Make) -> None:
     assert "was published" not in reasons
 
 
-def test_counts_and_class_weights_come_from_the_parts(make_manifest: Make, tiny: Recipe) -> None:
+def test_counts_and_class_weights_come_from_the_splits(make_manifest: Make, tiny: Recipe) -> None:
     manifest = make_manifest(10)
     fewer = [r for r in manifest.records if r.label != "across" or r.path < "010"]
     manifest = manifest.with_records(tuple(fewer))
@@ -99,7 +99,7 @@ def test_colour_is_seen_in_the_pixels_not_in_the_mode(tmp_path: Path) -> None:
     assert colour(tmp_path, [records["bad"]]) == 0
 
 
-def test_a_missing_part_or_class_is_an_error(make_manifest: Make, tiny: Recipe) -> None:
+def test_a_missing_split_or_class_is_an_error(make_manifest: Make, tiny: Recipe) -> None:
     manifest = make_manifest(10)
     no_val = manifest.with_records(tuple(r for r in manifest.records if r.split != "val"))
     with pytest.raises(DataError, match="'val' holds 0"):

@@ -35,10 +35,10 @@ def losses(name: str, precision: Arithmetic) -> np.ndarray:
     # Networks from Keras's start learn slowly, and cost little.
     side, steps = (96, 24) if isinstance(recipe.model, SequentialModel) else (32, 8)
     recipe = with_overrides(recipe, {"input.height": side, "input.width": side})
-    settled, _ = resolve_start(recipe, from_scratch=True)
+    resolved, _ = resolve_start(recipe, from_scratch=True)
     torch.manual_seed(0)
-    model = build_classifier(settled, 2, from_scratch=True)
-    optimiser, loss = make_optimiser(model, settled.optimiser), make_loss(multilabel=False)
+    model = build_classifier(resolved, 2, from_scratch=True)
+    optimiser, loss = make_optimiser(model, resolved.optimiser), make_loss(multilabel=False)
     images, labels = halves(side)
     for module in model.train().modules():
         if isinstance(module, torch.nn.Dropout):

@@ -330,7 +330,7 @@ def test_a_run_gives_its_training_and_validation_images_wherever_they_lie(
 def test_a_split_changed_after_its_certificate_is_refused_also_for_moved_images(
     moved: bool, drawn: tuple[Path, list[ImageRecord]], tmp_path: Path
 ) -> None:
-    """Else the test images could be made validation images, and limits be settled on them."""
+    """Else the test images could be made validation images, and limits be chosen on them."""
     root, records = drawn
     model = run_folder(tmp_path / "run", root, records)
     table = tmp_path / "run" / "manifest.csv"

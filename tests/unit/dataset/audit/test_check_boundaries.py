@@ -232,7 +232,7 @@ def test_twenty_groups_are_enough_for_a_class(groups: int, told: bool) -> None:
         assert found[0].count == 19 and found[0].values["label"] == "b"
 
 
-def test_the_size_of_a_given_test_part_is_counted_in_groups() -> None:
+def test_the_size_of_a_given_test_split_is_counted_in_groups() -> None:
     """Copies of one patient make a test split no larger."""
     records = rows(300, 300)
     test = [

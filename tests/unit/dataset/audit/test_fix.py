@@ -56,7 +56,7 @@ def test_the_corrected_manifest_is_a_run_to_go_on_with(faulty: Path, tmp_path: P
     assert part["disc/conflict.png"] == part["ring/ring003.png"]
 
 
-def test_the_copy_in_the_test_part_is_the_one_that_stays(
+def test_the_copy_in_the_test_split_is_the_one_that_stays(
     tmp_path: Path, save: Callable[..., Path]
 ) -> None:
     root = tmp_path / "data"

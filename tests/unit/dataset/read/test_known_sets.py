@@ -133,7 +133,7 @@ KERMANY = {
 }
 
 
-def test_kermany_numbers_persons_anew_in_each_part(plant: Any) -> None:
+def test_kermany_numbers_persons_anew_in_each_split(plant: Any) -> None:
     root = plant(*KERMANY)
     (root / "__MACOSX").mkdir()
     (root / "chest_xray" / ".DS_Store").write_bytes(b"x")
@@ -201,7 +201,7 @@ def test_images_that_lie_in_two_folders_are_counted_once_and_told(plant: Any) ->
     assert "2 images are not in HAM10000_metadata.csv; left out" in found.notes
 
 
-def test_nih_patients_and_given_parts(plant: Any) -> None:
+def test_nih_patients_and_given_splits(plant: Any) -> None:
     names = [f"{n:08d}_{k:03d}.png" for n, k in ((1, 0), (1, 1), (2, 0), (3, 0))]
     root = plant(*(f"images_{1 + i:03d}/images/{name}" for i, name in enumerate(names)))
     lines = ["Image Index,Finding Labels,Patient ID"]

@@ -148,7 +148,7 @@ def test_a_folder_without_images_is_named() -> None:
     )
 
 
-def test_remarks_on_spelling_repeated_names_and_missing_parts() -> None:
+def test_remarks_on_spelling_repeated_names_and_missing_splits() -> None:
     entries = [
         Entry("train/Ill/1.png", "Ill", "train"),
         Entry("train/ill/1.png", "ill", "train"),

@@ -79,7 +79,7 @@ def test_faults_are_told_with_line_and_value(
     assert caught.value.hint
 
 
-def test_the_nearest_column_and_part_are_offered(table: Callable[[str], Path]) -> None:
+def test_the_nearest_column_and_split_are_offered(table: Callable[[str], Path]) -> None:
     with pytest.raises(DataError, match="Did you mean 'lable'"):
         read_table(table("path,lable\n1.png,a\n"))
     with pytest.raises(DataError, match="Did you mean 'test'"):

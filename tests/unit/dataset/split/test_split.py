@@ -35,7 +35,7 @@ FIELDS = [
 def records_of(
     rows: Sequence[tuple[str, str]], given: Mapping[int, str] | None = None
 ) -> tuple[tuple[ImageRecord, ...], dict[str, str]]:
-    """Records from (label, patient) rows, grouped; and the given parts by path."""
+    """Records from (label, patient) rows, grouped; and the given splits by path."""
     records = [
         ImageRecord(f"{i:05d}.png", f"sha{i}", 9, 9, "L", label, patient=patient)
         for i, (label, patient) in enumerate(rows)
@@ -134,7 +134,7 @@ def test_given_parts_are_kept_and_val_is_made_where_there_is_none() -> None:
     assert any("val: none is given" in note for note in division.notes)
 
 
-def test_a_validation_part_too_small_to_choose_by_is_enlarged() -> None:
+def test_a_validation_split_too_small_to_choose_by_is_enlarged() -> None:
     """Kermany's: 16 images to choose by, beside 5,216 to train on."""
     rows = [("ab"[i % 2], f"P{i}") for i in range(5856)]
     given = {i: "val" if i < 16 else "test" if i < 640 else "train" for i in range(5856)}
@@ -145,7 +145,7 @@ def test_a_validation_part_too_small_to_choose_by_is_enlarged() -> None:
     assert any("the 16 images given are too few to choose by" in n for n in division.notes)
 
 
-def test_a_given_validation_part_that_is_large_enough_stays() -> None:
+def test_a_given_validation_split_that_is_large_enough_stays() -> None:
     given = {i: ("train", "train", "train", "val", "test")[i % 5] for i in range(100)}
     records, parts = records_of([("ab"[i % 2], "") for i in range(100)], given)
     division = divide_records(records, parts, SplitOptions())

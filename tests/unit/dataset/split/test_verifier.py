@@ -108,7 +108,7 @@ def test_a_copy_known_to_the_audit_that_crosses(run: Path) -> None:
         check_certificate(run)
 
 
-def test_an_image_without_a_part(run: Path) -> None:
+def test_an_image_without_a_split(run: Path) -> None:
     edit(run, lambda rows: rows[3].update(split=""))
     with pytest.raises(LeakError, match="in no split"):
         check_certificate(run)

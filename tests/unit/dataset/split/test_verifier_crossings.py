@@ -180,7 +180,7 @@ def test_one_planted_crossing_is_named_with_its_parts_and_reason(
     assert "one" in describe(found.crossings) and "two" in describe(found.crossings)
 
 
-def test_within_a_part_nothing_crosses(tmp_path: Path) -> None:
+def test_within_a_split_nothing_crosses(tmp_path: Path) -> None:
     records = [record(f"{i}", split="test", patient="P", group="g", sha256="0") for i in range(5)]
     write_run(tmp_path, [*records, record("x")], (("0", "1"), ("2", "not there")))
     found = verify(read_split(tmp_path), {})
@@ -236,7 +236,7 @@ def together(records: list[ImageRecord], pairs: tuple[tuple[str, str], ...]) -> 
 
 
 @pytest.mark.parametrize("part", ["", "Test", "holdout", "train "])
-def test_a_part_by_another_name_is_no_part(tmp_path: Path, part: str) -> None:
+def test_a_split_by_another_name_is_not_a_split(tmp_path: Path, part: str) -> None:
     write_run(tmp_path, [record("a"), replace(record("b"), split=part)])
     with pytest.raises(LeakError, match=r"the image 'b' is in no split.*"):
         verify(read_split(tmp_path), {})

@@ -44,7 +44,7 @@ test: setup
 QUICK := $(addprefix tests/,docs $(addprefix unit/,\
 	bundle dataset/duplicates dataset/read dataset/split documents images pages predict recipe \
 	serve/http stats \
-	test_cores.py test_errors.py test_files.py test_package.py test_progress.py test_threads.py)) \
+	test_cores.py test_errors.py test_extras.py test_files.py test_package.py test_progress.py test_threads.py)) \
 	--ignore=tests/docs/test_examples.py
 CHEAP := not slow and not statistical and not realdata
 quick: lint types imports

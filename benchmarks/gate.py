@@ -5,8 +5,8 @@
 RUN are finished runs of `benchmarks.recipes`. Out-of-distribution images are the six kinds of
 DATA/ood, the other tasks' images, noise and blank pictures; the model's own are those of its test
 split. No limit was set by any of them. Intervals are 95 %: of proportions by group (Wilson's, with
-the design effect), of AUROC by resampling groups of own and single other images, and never narrower than
-the smaller of the two numbers allows.
+the design effect), of AUROC by resampling groups of own and single other images, and never
+narrower than the smaller of the two numbers allows.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ def complain(message: str) -> None:
 
 def show_estimates(metrics: Metrics) -> None:
     """Print the headline figures of a run, each with its interval."""
-    part, split = metrics.test, metrics.split
-    if part is None:
+    test, split = metrics.test, metrics.split
+    if test is None:
         return
     if split and split.leaky:
         console.print(
@@ -48,8 +48,8 @@ def show_estimates(metrics: Metrics) -> None:
             "an image of the same group in training. The figures are too good.",
             style="bold red",
         )
-    console.print(f"\nTest split: {part.n} images, {part.groups} patients or groups")
-    known = part.estimates()
+    console.print(f"\nTest split: {test.n} images, {test.groups} patients or groups")
+    known = test.estimates()
     for name in ("accuracy", "balanced_accuracy", "macro_auroc"):
         found = known.get(name)
         if found is None or found.value is None:
@@ -58,7 +58,7 @@ def show_estimates(metrics: Metrics) -> None:
         console.print(
             f"  {title:18} {found.value:.3f} (95 % interval {found.low:.3f} to {found.high:.3f})"
         )
-    coverage = part.answered.coverage if part.answered else None
+    coverage = test.answered.coverage if test.answered else None
     if coverage and coverage.value is not None:
         share = f"{coverage.value:.0%}"
         console.print(f"  {'answered':18} {share} of the images; the rest is for a person")

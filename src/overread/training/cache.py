@@ -11,7 +11,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +24,7 @@ from overread.errors import DataError, OverreadError
 from overread.files import read_json, write_json
 from overread.images.preprocess import PreprocessSpec, load_preprocessed
 from overread.progress import track
+from overread.threads import thread_map
 
 _FORMAT = 1  # raised when the meaning of the pixels changes
 _BLOCK = 256  # images between two records of progress
@@ -106,10 +106,7 @@ def _decoded(
         except OverreadError as error:
             return error.problem
 
-    waiting = 8 * threads
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(records), waiting):
-            yield from pool.map(load, records[start : start + waiting])
+    return thread_map(load, records, threads)
 
 
 def _open(

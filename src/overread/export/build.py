@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.bundle.stated import stated_preprocess
 from overread.documents.bundle import BundleInfo, DataFingerprint, Heatmap, Tensors
 from overread.documents.certificate import Certificate
 from overread.documents.manifest import Manifest
@@ -18,6 +17,7 @@ from overread.documents.plan import Plan
 from overread.export.decision_policy import DecisionPolicy, fit_decision_policy
 from overread.export.golden import drawn, golden_inputs, with_answers
 from overread.export.parity import check_parity, odd_images
+from overread.export.stated import stated_preprocess
 from overread.export.to_onnx import export_classifier
 from overread.predict.heatmap import fit_scale
 from overread.predict.prune import output_names

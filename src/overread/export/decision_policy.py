@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from overread.assess.ood_fit import Outliers, Views, fit_gate
 from overread.assess.outliers import synthetic_outliers
-from overread.bundle.stated import stated_calibration
 from overread.documents.bundle import AnswerThresholds, Conformal, Ood, QualityLimits
 from overread.documents.predictions import PredictionTable, decide
 from overread.evaluation.calibration import Calibration, fit_calibration
 from overread.evaluation.conformal import MISSED, conformal_quantiles
 from overread.evaluation.thresholds import CONFIDENCE, ERROR, threshold_for_error
+from overread.export.stated import stated_calibration
 from overread.images.quality import measure
 from overread.networks.classifier import Classifier
 from overread.networks.inference import Answers

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from overread.bundle.stated import stated_calibration, stated_preprocess
 from overread.bundle.write import write_bundle
 from overread.documents.bundle import (
     AnswerThresholds,
@@ -26,6 +25,7 @@ from overread.export.golden import drawn, golden_inputs, with_answers
 from overread.export.head_gradient import check_head
 from overread.export.labelled_fit import PolicyFit
 from overread.export.parity import check_parity, odd_images
+from overread.export.stated import stated_calibration, stated_preprocess
 from overread.export.to_onnx import export_classifier
 from overread.files import sha256_file, write_json
 from overread.images.preprocess import PreprocessSpec

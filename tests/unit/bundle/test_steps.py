@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from overread.bundle.stated import stated_preprocess
 from overread.bundle.steps import describe
 from overread.documents.bundle import BundleInfo
+from overread.export.stated import stated_preprocess
 from overread.images.preprocess import PreprocessSpec, load_preprocessed
 from tiny_bundle import info
 

@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from overread.bundle.read import parse_info
-from overread.bundle.stated import stated_preprocess
 from overread.bundle.steps import describe
 from overread.documents.bundle import NOTICE
 from overread.errors import BundleError
+from overread.export.stated import stated_preprocess
 from overread.images.preprocess import PreprocessSpec
 from tiny_bundle import info
 

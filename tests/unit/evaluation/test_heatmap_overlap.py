@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,39 @@ def test_a_share_that_is_none_is_refused(tmp_path: Path) -> None:
     path.write_text("path,inside\n", encoding="utf-8")
     with pytest.raises(DataError, match="columns"):
         read_overlaps(path)
+
+
+def given(*shares: tuple[str, float, float | None]) -> list[ImageOverlap]:
+    return [
+        ImageOverlap(f"{i}.png", group, "ab"[i % 2], "a", area, inside)
+        for i, (group, area, inside) in enumerate(shares)
+    ]
+
+
+def test_the_share_inside_is_the_mean_over_maps_that_are_not_empty() -> None:
+    images = given(
+        ("g1", 0.2, 0.6), ("g1", 0.4, 0.4), ("g2", 0.1, None), ("g3", 0.3, 0.8), ("g4", 0.1, 0.2)
+    )
+    found = overlap_figures(images, resamples=200, seed=0).to_dict()
+    assert (found["n"], found["empty"]) == (4, 1)
+    assert found["inside"]["value"] == pytest.approx(0.5)
+    assert found["area"]["value"] == pytest.approx(0.25)
+    assert found["excess"]["value"] == pytest.approx(0.25)
+    for name, least in (("inside", 0), ("area", 0), ("excess", -1)):
+        low, high = found[name]["ci95"]
+        assert least <= low < found[name]["value"] < high <= 1
+    assert found["per_class"]["a"]["n"] == 2 and found["per_class"]["a"]["empty"] == 1
+    assert found["per_class"]["b"]["inside"]["value"] == pytest.approx(0.6)
+    # One patient is not a sample of patients.
+    alone = overlap_figures(given(("g", 0.1, 0.2), ("g", 0.1, 0.9)), resamples=50, seed=0).to_dict()
+    assert alone["inside"] == {"value": None, "ci95": [None, None]}
+
+
+def test_hostile_names_come_back_from_the_file(tmp_path: Path) -> None:
+    images = [
+        ImageOverlap('a,"b"\r.png', "g\n1", "x|y", "x", 0.1, 0.25),
+        ImageOverlap("-rf ü 图.png", "", "", "y", 0.0, None),
+        ImageOverlap("1.png", "g", "x", "x", 1.0, math.nextafter(1, 0)),
+    ]
+    write_overlaps(tmp_path / "h.csv", images)
+    assert read_overlaps(tmp_path / "h.csv") == images

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,12 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from overread.evaluation.heatmap_overlap import (
-    ImageOverlap,
-    overlap_figures,
-    read_overlaps,
-    write_overlaps,
-)
 from overread.stats.differences import difference, excludes_zero, paired_difference
 from overread.stats.effective_size import auroc_cases
 from overread.stats.estimate import Estimate
@@ -219,41 +212,3 @@ def test_a_bound_on_one_side_alone_does_not_exclude_nothing() -> None:
     assert not excludes_zero(Estimate(-0.1, -0.2, 0.0))
     assert excludes_zero(Estimate(0.1, 1e-9, 0.2))
     assert not excludes_zero(replace(Estimate(0.1, 0.05, 0.2), low=None))
-
-
-def overlaps(*shares: tuple[str, float, float | None]) -> list[ImageOverlap]:
-    return [
-        ImageOverlap(f"{i}.png", group, "ab"[i % 2], "a", area, inside)
-        for i, (group, area, inside) in enumerate(shares)
-    ]
-
-
-def test_where_a_model_looks_is_the_mean_over_maps_that_are_not_empty() -> None:
-    rows = overlaps(
-        ("g1", 0.2, 0.6), ("g1", 0.4, 0.4), ("g2", 0.1, None), ("g3", 0.3, 0.8), ("g4", 0.1, 0.2)
-    )
-    found = overlap_figures(rows, resamples=200, seed=0).to_dict()
-    assert (found["n"], found["empty"]) == (4, 1)
-    assert found["inside"]["value"] == pytest.approx(0.5)
-    assert found["area"]["value"] == pytest.approx(0.25)
-    assert found["excess"]["value"] == pytest.approx(0.25)
-    for name, least in (("inside", 0), ("area", 0), ("excess", -1)):
-        low, high = found[name]["ci95"]
-        assert least <= low < found[name]["value"] < high <= 1
-    assert found["per_class"]["a"]["n"] == 2 and found["per_class"]["a"]["empty"] == 1
-    assert found["per_class"]["b"]["inside"]["value"] == pytest.approx(0.6)
-    # One patient is no sample of patients.
-    alone = overlap_figures(
-        overlaps(("g", 0.1, 0.2), ("g", 0.1, 0.9)), resamples=50, seed=0
-    ).to_dict()
-    assert alone["inside"] == {"value": None, "ci95": [None, None]}
-
-
-def test_looks_come_back_from_the_file_also_with_hostile_names(tmp_path) -> None:
-    rows = [
-        ImageOverlap('a,"b"\r.png', "g\n1", "x|y", "x", 0.1, 0.25),
-        ImageOverlap("-rf ü 图.png", "", "", "y", 0.0, None),
-        ImageOverlap("1.png", "g", "x", "x", 1.0, math.nextafter(1, 0)),
-    ]
-    write_overlaps(tmp_path / "h.csv", rows)
-    assert read_overlaps(tmp_path / "h.csv") == rows

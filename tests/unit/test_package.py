@@ -65,14 +65,12 @@ def test_help_shows_the_real_signature() -> None:
 
 
 USER = """
-from pathlib import Path
-
 import overread
 
 options = overread.TrainOptions(recipe="auto", changes={"epochs": 3}, method="leak-proof")
 metrics = overread.train("images", "run", options)
-document = overread.audit(Path("images"), Path("run"))
-certificate = overread.split(Path("run"))
+document = overread.audit("images", "run")
+certificate = overread.split("run")
 model = overread.load("run/model.overread")
 verdict = model.predict("new.png")
 reveal_type(overread.train)

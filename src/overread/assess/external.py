@@ -30,9 +30,9 @@ from overread.stats.estimate import Estimate
 
 
 def evaluate(
-    model: Path,
-    data: Path,
-    out: Path,
+    model: Path | str,
+    data: Path | str,
+    out: Path | str,
     *,
     labels: Mapping[str, str] | None = None,
     split: str | None = None,

@@ -33,11 +33,12 @@ class CheckOutcome:
     absent: bool = False
 
 
-def verify_run(run: Path) -> list[CheckOutcome]:
+def verify_run(run: Path | str) -> list[CheckOutcome]:
     """Check metrics.json, manifest, certificate, report, cards and figures of RUN.
 
     Raises DataError only where RUN has no predictions at all.
     """
+    run = Path(run)
     if not (run / "predictions.csv").is_file():
         raise DataError(
             "has no predictions.csv", where=run, hint="Give the folder of a finished run."

@@ -41,8 +41,8 @@ NOT_SEARCHED = (
 
 
 def audit(
-    data: Path,
-    out: Path,
+    data: Path | str,
+    out: Path | str,
     *,
     search: CopySearch | None = None,
     copies: bool = True,

@@ -40,7 +40,7 @@ UNSEARCHED = (
 
 
 def split(
-    run: Path,
+    run: Path | str,
     *,
     ratio: tuple[float, float, float] = (7, 1, 2),
     seed: int = 0,

@@ -22,7 +22,12 @@ from overread.cli.main import COMMANDS, app
 from overread.phantom.dataset import make_scans, png_bytes
 
 PROJECT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
+# docs/words holds pieces of docs/reference/files.md, not pages: their links start from there.
+PAGES = sorted(
+    page
+    for page in (*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md"))
+    if page.parent.name != "words"
+)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
 

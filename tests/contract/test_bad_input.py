@@ -339,7 +339,7 @@ def evaluate_with_two_names_for_one_class(tmp: Path) -> Sequence[object]:
     return "evaluate", model, data, "--out", tmp / "run", *pairs
 
 
-@case("'gren'", "no class of the model", "Did you mean 'green'", "--map")
+@case("'gren'", "not a class of the model", "Did you mean 'green'", "--map")
 def evaluate_with_a_map_to_an_unknown_class(tmp: Path) -> Sequence[object]:
     model, data = write_tiny(tmp / "model.overread"), folders(tmp / "data")
     return "evaluate", model, data, "--out", tmp / "run", "--map", "red=gren"

@@ -289,7 +289,7 @@ def test_training_refuses_an_edited_split_and_another_method(
 ) -> None:
     for name in ("manifest.csv", "audit.json", "certificate.json"):
         shutil.copy(run / name, tmp_path / name)
-    with pytest.raises(LeakError, match="asked for is naive"):
+    with pytest.raises(LeakError, match="but --split naive is asked for"):
         train(data, tmp_path, replace(SMALL, method="naive"), show=False)
     manifest = tmp_path / "manifest.csv"
     manifest.write_text(manifest.read_text().replace(",test,", ",train,", 1))

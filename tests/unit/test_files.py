@@ -33,7 +33,7 @@ def test_nan_is_refused_in_json_and_nothing_is_written(tmp_path: Path) -> None:
     [
         (None, "does not exist"),
         ("{", "not readable JSON"),
-        ("[1]", "no JSON object"),
+        ("[1]", "not a JSON object"),
         ('{"schema_version": 99}', "schema version 99"),
         ("{}", "schema version None"),
         (b"\xff\xfe\x00", "not readable JSON"),

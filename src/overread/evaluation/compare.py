@@ -124,7 +124,7 @@ def _with_classes(table: PredictionTable, other: PredictionTable) -> PredictionT
     """`table` with its classes in the order of `other`'s."""
     if set(table.classes) != set(other.classes) or table.multilabel != other.multilabel:
         raise DataError(
-            f"the runs name other classes: {', '.join(other.classes)} and "
+            f"the runs have different classes: {', '.join(other.classes)} and "
             f"{', '.join(table.classes)}",
             where="compare",
             hint="Compare runs of one task.",
@@ -140,7 +140,7 @@ def _paired(a: _Side, b: _Side) -> tuple[_Side, _Side]:
     shared = sorted(set.intersection(*(set(table.paths) for table in tables)))
     if not shared:
         raise DataError(
-            f"the runs share no test image (the first of each: {tables[0].paths[0]}, "
+            f"the runs have no test image in common (the first of each: {tables[0].paths[0]}, "
             f"{tables[-1].paths[0]})",
             where="compare",
             hint="Evaluate both on the same test set.",

@@ -57,7 +57,7 @@ def _max_pool(layer: nn.MaxPool2d, x: Tensor, gradient: Tensor) -> Tensor:
 
 def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor, gradient: Tensor) -> Tensor:
     if layer.running_var is None:
-        raise ConfigError("batch norm without running statistics has no place in a head")
+        raise ConfigError("batch norm without running statistics is not supported in a head")
     slope = (layer.running_var + layer.eps).rsqrt()
     if layer.affine:
         slope = slope * layer.weight

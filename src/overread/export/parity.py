@@ -201,7 +201,7 @@ def _difference(
 
 def _judged(found: list[Difference], allowed: float, problem: str, hint: str) -> ParityReport:
     if not found:
-        raise BundleError("the export was compared on no image", hint="Give at least one.")
+        raise BundleError("no image was given to compare the export on", hint="Give at least one.")
     ordered = sorted(found, key=lambda one: (one.changed, one.distance), reverse=True)
     changed = sum(one.changed for one in found)
     report = ParityReport(

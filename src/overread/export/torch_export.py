@@ -35,7 +35,7 @@ def export_torch(model: Path, out: Path, *, run: Path | None = None) -> dict[str
     folder = run_of(model, run)
     if folder is None:
         raise DataError(
-            "lies in no run, and a torch.export file is made from a run's checkpoint",
+            "is not in a run folder, and a torch.export file is made from a run's checkpoint",
             where=model,
             hint="Name the folder it was trained in: --run RUN.",
         )

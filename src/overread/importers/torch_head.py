@@ -36,7 +36,7 @@ def cut_at_last_map(traced: fx.GraphModule, path: Path) -> tuple[fx.Node, list[n
         layers = read(traced, node) if read else None
         if layers is None:
             raise ConfigError(
-                f"holds '{node.target}' after its last map, which no layer here does",
+                f"uses '{node.target}' after its last map, which cannot be taken over",
                 where=path,
                 hint="After the last map: pooling, flattening, linear layers, activations.",
             )

@@ -37,7 +37,7 @@ def resolve_start(
     if isinstance(model, SequentialModel):
         if weights is not None:
             raise ConfigError(
-                "the recipe has no pretrained part, so --weights has no place in it",
+                "the recipe has no pretrained part, so --weights cannot be used",
                 where=f"recipe {recipe.name}",
                 hint="Leave it out, or use a recipe such as auto.",
             )

@@ -38,7 +38,7 @@ def recognise(weights: Weights) -> str:
         if not _mismatch(wanted, _renamed(wanted, weights.tensors)):
             return name
     raise ConfigError(
-        "fits none of the known networks",
+        "does not fit any known network",
         where=weights.path,
         hint=f"Name it in a file {weights.path.name}.json with the key 'architecture'. "
         f"Tried: {', '.join(RECOGNISED)}.",

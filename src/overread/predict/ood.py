@@ -157,7 +157,9 @@ class Gate:
             if join not in ("max", "mean") or not detectors:
                 raise ValueError(f"join {join!r} of {len(detectors)} detectors")
         except (KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
-            raise BundleError(f"ood.npz describes no out-of-distribution gate ({error})") from error
+            raise BundleError(
+                f"ood.npz is not a valid out-of-distribution gate ({error})"
+            ) from error
         return cls(detectors, join)
 
     @classmethod

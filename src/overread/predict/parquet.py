@@ -83,7 +83,7 @@ class ParquetFile:
             with parquet.ParquetFile(self.path) as file:
                 if file.schema_arrow != self._schema:
                     raise DataError(
-                        "has other columns",
+                        "has different columns",
                         where=self.path,
                         hint="Give another --out, or move it away.",
                     )

@@ -132,7 +132,7 @@ class PredictionFile:
 
     def _other(self, what: str) -> DataError:
         hint = "Give another --out, or move it away."
-        return DataError(f"has other {what}", where=self.path, hint=hint)
+        return DataError(f"has different {what}", where=self.path, hint=hint)
 
     def _is_cut_head(self) -> bool:
         """Whether the file is the beginning of this table's header: a crash at its very start."""

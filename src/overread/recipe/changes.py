@@ -50,7 +50,7 @@ def read_value(recipe: Recipe, name: str, text: str, *, where: str = "--set") ->
             continue
         return value
     raise ConfigError(
-        f"{name} is '{text}', expected is {expected(field.annotation, field.metadata)}", where=where
+        f"{name} is '{text}', not {expected(field.annotation, field.metadata)}", where=where
     )
 
 
@@ -132,7 +132,7 @@ def expected(annotation: Any, metadata: Iterable[object] = ()) -> str:
         if value is not None
     ]
     patterns = [f"like {mark.pattern}" for mark in metadata if getattr(mark, "pattern", None)]  # type: ignore[attr-defined]
-    kind, limits = _KINDS.get(annotation, "another value"), " and ".join([*bounds, *patterns])
+    kind, limits = _KINDS.get(annotation, "a valid value"), " and ".join([*bounds, *patterns])
     return f"{kind} {limits}".strip()
 
 

@@ -98,6 +98,8 @@ def targets_of(
         return targets
     unclear = next((r.path for r in records if len(r.labels) != 1), None)
     if unclear is not None:
-        raise DataError("has no single label", where=unclear, hint="Give it one, or leave it out.")
+        raise DataError(
+            "does not have exactly one label", where=unclear, hint="Give it one, or leave it out."
+        )
     numbers: NDArray[np.int64] = targets.argmax(axis=1)
     return numbers

@@ -64,7 +64,7 @@ def reexport(
     folder = run_of(model, run)
     if folder is None and precision == "int8":
         raise DataError(
-            "lies in no run, and 8 bits need training images",
+            "is not in a run folder, and 8 bits need training images",
             where=model,
             hint="Name the folder it was trained in: --run RUN.",
         )

@@ -109,7 +109,7 @@ def prepare(data: Path, out: Path, options: TrainOptions = DEFAULTS) -> Manifest
     certified = Certificate.read(out).method
     if certified != method:
         raise LeakError(
-            f"was made with --split {certified}, asked for is {method}",
+            f"was made with --split {certified}, but --split {method} is asked for",
             where=out / Certificate.FILE,
             hint=f"Run `overread split {out} --split {method}`, or leave --split as it was.",
         )

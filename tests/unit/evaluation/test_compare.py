@@ -114,13 +114,13 @@ def test_spread_needs_two_runs() -> None:
 
 
 def test_what_cannot_be_compared_is_refused(good: PredictionTable, table_maker: Maker) -> None:
-    with pytest.raises(DataError, match="share no test image"):
+    with pytest.raises(DataError, match="no test image in common"):
         compare([good], [replace(good, paths=tuple(f"x{p}" for p in good.paths))])
     other = {"benign": "normal", "normal": "benign"}
     swapped = replace(good, labels=tuple(other.get(name, name) for name in good.labels))
     with pytest.raises(DataError, match="is labelled"):
         compare([good], [swapped])
-    with pytest.raises(DataError, match="name other classes"):
+    with pytest.raises(DataError, match="have different classes"):
         compare([good], [table_maker(20, classes=("a", "b")).select("test")])
 
 

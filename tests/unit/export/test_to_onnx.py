@@ -267,7 +267,7 @@ def test_no_image_is_no_proof(
     exported: dict[str, tuple[Classifier, bytes, Calibration]],
 ) -> None:
     model, data, calibration = exported["pooled"]
-    with pytest.raises(BundleError, match="on no image"):
+    with pytest.raises(BundleError, match="no image was given"):
         check_parity(model, data, [], described(), calibration)
 
 

@@ -125,7 +125,7 @@ def test_an_endpoint_that_is_no_http_address_is_refused(
     address: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", address)
-    with pytest.raises(ConfigError, match="no http address"):
+    with pytest.raises(ConfigError, match="not an http address"):
         fetch("resnet18")
 
 

@@ -157,7 +157,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
     [
         ("evil", "holds code"),
         ("pickle", "holds code"),
-        ("list", "no named tensors"),
+        ("list", "not a file of named tensors"),
         ("text", "evil|damaged|cannot be read"),
         ("nan", "'a' holds values that are not numbers"),
         ("cut", "cannot be read as weights"),
@@ -244,7 +244,7 @@ def test_the_network_is_known_by_the_files_name_or_by_its_shapes(
         save_file(resnet, tmp_path / name)
         assert recognise(read_weights(tmp_path / name)) == "resnet18"
     save_file({"a": torch.rand(2)}, tmp_path / "weights.safetensors")
-    with pytest.raises(ConfigError, match=r"fits none.*weights\.safetensors\.json"):
+    with pytest.raises(ConfigError, match=r"does not fit any known.*weights\.safetensors\.json"):
         recognise(read_weights(tmp_path / "weights.safetensors"))
 
 

@@ -139,7 +139,7 @@ def test_arrays_that_are_no_gate_are_refused(change: str) -> None:
         arrays["2.smell.neighbours.scale"] = np.zeros(2, np.float32)
     else:
         del arrays["0.features.mahalanobis.axes"]
-    with pytest.raises(BundleError, match="no out-of-distribution gate"):
+    with pytest.raises(BundleError, match="not a valid out-of-distribution gate"):
         Gate.from_arrays(arrays)
 
 

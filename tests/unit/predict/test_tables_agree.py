@@ -208,7 +208,7 @@ def test_a_jsonl_file_of_another_kind_is_never_emptied(tmp_path: Path, kind: str
         fill(path, ROWS[:1])
         content = path.read_bytes() + content[1:]
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"has other lines|was made with another model"):
+    with pytest.raises(DataError, match=r"has different lines|was made with another model"):
         PredictionFile(path, CLASSES, SHA)
     assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ["p.jsonl"]
@@ -228,7 +228,7 @@ def test_a_jsonl_file_of_another_kind_is_never_emptied(tmp_path: Path, kind: str
 def test_a_csv_file_of_another_kind_is_never_emptied(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "p.csv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="has other columns"):
+    with pytest.raises(DataError, match="has different columns"):
         PredictionFile(path, CLASSES, SHA)
     assert path.read_bytes() == content
 
@@ -241,7 +241,9 @@ def test_a_parquet_file_of_another_kind_is_never_emptied(tmp_path: Path) -> None
     parquet.write_table(pyarrow.table({"path": ["a"], "x": [1]}), path)
     for content in (path.read_bytes(), b"PAR1", b"notes", b""):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"has other columns|is not a complete Parquet file"):
+        with pytest.raises(
+            DataError, match=r"has different columns|is not a complete Parquet file"
+        ):
             open_table(path, CLASSES, SHA)
         assert path.read_bytes() == content
         assert [p.name for p in tmp_path.iterdir()] == ["p.parquet"]
@@ -257,7 +259,7 @@ def test_a_table_of_another_model_or_other_classes_is_left_alone(
     with pytest.raises(DataError, match="another model"):
         open_table(path, CLASSES, "cd" * 32)
     if suffix != ".jsonl":
-        with pytest.raises(DataError, match="other columns"):
+        with pytest.raises(DataError, match="different columns"):
             open_table(path, CLASSES[::-1], SHA)
     assert path.read_bytes() == before
 

@@ -75,7 +75,7 @@ def test_several_labels_are_zeros_and_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "message"), [("d", "'d'"), ("", "no single"), ("a|b", "no single")]
+    ("label", "message"), [("d", "'d'"), ("", "exactly one label"), ("a|b", "exactly one label")]
 )
 def test_labels_that_do_not_fit_are_named(label: str, message: str) -> None:
     with pytest.raises(DataError, match=message):

@@ -245,7 +245,7 @@ def test_the_command_says_what_it_did(keras_models: Path, tmp_path: Path) -> Non
     found = json.loads(done.stdout)
     assert found["input"] == [32, 32] and found["heatmap"]
     assert out.is_file()
-    with pytest.raises(ConfigError, match="no kind of model"):
+    with pytest.raises(ConfigError, match="not a kind of model"):
         import_model(tmp_path / "model.pkl", out, ["a", "b"])
 
 

@@ -79,7 +79,9 @@ def divide_records(
         )
     if not given or options.ignore_given:
         if options.method == "as-given":
-            raise ConfigError("DATA gives no splits to keep", hint="Use the method leak-proof.")
+            raise ConfigError(
+                "DATA has no splits of its own to keep", hint="Use the method leak-proof."
+            )
         return _fresh(records, options)
     if options.folds is not None:
         raise ConfigError(
@@ -133,7 +135,7 @@ def _respecting(records: tuple[ImageRecord, ...], options: SplitOptions) -> Divi
     without = [record.path for record in records if not record.split]
     if without:
         raise DataError(
-            f"{len(without)} of {len(records)} images are in no split while others are, "
+            f"{len(without)} of {len(records)} images have no split while others have one, "
             f"such as '{without[0]}'",
             hint="Give every image a split, or none, or use --ignore-given.",
         )

@@ -99,7 +99,7 @@ def hash_pictures(data: Path, paths: Sequence[str]) -> dict[str, PictureHash]:
 def verify(stated: StatedSplit, hashes: Mapping[str, PictureHash]) -> SplitCheck:
     """Check a split against what it states itself and what the pictures show (`hash_pictures`).
 
-    Raises LeakError when an image is in no split.
+    Raises LeakError when an image is not in any split.
     """
     rows = stated.rows
     _refuse_unsplit(stated)
@@ -166,7 +166,7 @@ def _refuse_unsplit(stated: StatedSplit) -> None:
     for line, row in enumerate(stated.rows, start=2):
         if row.get("split") not in SPLITS:
             raise LeakError(
-                f"the image '{row.get('path')}' is in no split",
+                f"the image '{row.get('path')}' is not in any split",
                 where=f"{stated.where}, line {line}",
                 hint=f"Run `overread split {stated.where.parent}`.",
             )

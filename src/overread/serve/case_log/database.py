@@ -107,7 +107,7 @@ def _parse(url: str) -> URL:
     if kind not in ("sqlite", "postgresql"):
         raise ConfigError(f"'{kind}' is not supported", where="--database", hint=FORMS)
     if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise ConfigError("names no file", where="--database", hint=FORMS)
+        raise ConfigError("does not name a file", where="--database", hint=FORMS)
     return parsed.set(drivername={"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}[kind])
 
 

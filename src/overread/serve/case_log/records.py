@@ -115,7 +115,7 @@ def feedback_values(reading: str, comment: str, user: str) -> dict[str, Any]:
                 hint="Shorten it.",
             )
     if not reading.strip() and not comment.strip():
-        raise DataError("says nothing", where="feedback", hint="Give a reading or a comment.")
+        raise DataError("is empty", where="feedback", hint="Give a reading or a comment.")
     return {
         "reading": plain(reading.strip()),
         "comment": plain(comment, MOST_COMMENT),

@@ -63,7 +63,7 @@ def keeper_of(settings: ServeSettings, telemetry: Telemetry) -> Keeper | None:
         return None
     if settings.retention_days is None:
         raise ConfigError(
-            "images are kept for a time only, and none is named",
+            "images are kept for a limited time only, and no time is given",
             where="--keep-images",
             hint="Say how long: --retention-days 30.",
         )

@@ -32,7 +32,7 @@ def boundary_of(content_type: str | None) -> bytes:
         raise Problem(415, "not-multipart", "the body is not multipart/form-data", hint=HINT)
     boundary = options.get(b"boundary", b"")
     if not 0 < len(boundary) <= 200:
-        raise Problem(415, "not-multipart", "Content-Type names no boundary", hint=HINT)
+        raise Problem(415, "not-multipart", "Content-Type has no boundary", hint=HINT)
     return boundary
 
 

@@ -195,9 +195,9 @@ def test_what_cannot_be_divided() -> None:
     with pytest.raises(DataError, match=r"1 group\(s\), too few for 3 splits"):
         divide_records(one_patient, {}, SplitOptions())
     partly, given = records_of([("ab"[i % 2], "") for i in range(9)], {0: "train", 1: "test"})
-    with pytest.raises(DataError, match="7 of 9 images are in no split"):
+    with pytest.raises(DataError, match="7 of 9 images have no split"):
         divide_records(partly, given, SplitOptions())
-    with pytest.raises(ConfigError, match="gives no splits"):
+    with pytest.raises(ConfigError, match="has no splits of its own"):
         divide_records(partly, {}, SplitOptions(method="as-given"))
     with pytest.raises(ConfigError, match="3 folds"):
         divide_records(partly, given, SplitOptions(folds=3))

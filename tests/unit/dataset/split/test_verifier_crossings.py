@@ -238,7 +238,7 @@ def together(records: list[ImageRecord], pairs: tuple[tuple[str, str], ...]) -> 
 @pytest.mark.parametrize("part", ["", "Test", "holdout", "train "])
 def test_a_split_by_another_name_is_not_a_split(tmp_path: Path, part: str) -> None:
     write_run(tmp_path, [record("a"), replace(record("b"), split=part)])
-    with pytest.raises(LeakError, match=r"the image 'b' is in no split.*"):
+    with pytest.raises(LeakError, match=r"the image 'b' is not in any split.*"):
         verify(read_split(tmp_path), {})
 
 

@@ -112,7 +112,7 @@ def test_what_a_person_wrote_is_refused_rather_than_cut(log: CaseLog, new_case: 
         log.add_feedback(case_id, reading="x" * 1001)
     with pytest.raises(DataError, match="at most 10,000"):
         log.add_feedback(case_id, comment="x" * 10_001)
-    with pytest.raises(DataError, match="says nothing"):
+    with pytest.raises(DataError, match="is empty"):
         log.add_feedback(case_id, reading=" ", comment="\n")
     log.add_feedback(case_id, comment="x" * 10_000)
     assert len(log.get(case_id).feedback) == 1
@@ -196,9 +196,9 @@ def test_a_log_that_is_only_read_is_not_made(tmp_path: Path) -> None:
     ("address", "says"),
     [
         ("mysql://root@localhost/x", "'mysql' is not supported"),
-        ("sqlite://", "names no file"),
-        ("sqlite:///:memory:", "names no file"),
-        ("postgresql://a:b@host:port/x", "no database address"),
+        ("sqlite://", "does not name a file"),
+        ("sqlite:///:memory:", "does not name a file"),
+        ("postgresql://a:b@host:port/x", "is not a valid database address"),
     ],
 )
 def test_an_address_that_is_none_is_refused(address: str, says: str) -> None:

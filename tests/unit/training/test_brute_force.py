@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
-from overread.errors import ConfigError
-from overread.export.head_gradient import INPUT_GRADIENTS, GradCAM, head_gradient
-from overread.importers.torch_head import cut_at_last_map
 from overread.recipe.schema import Augment, Cosine, EarlyStopping, Monitor, Plateau
 from overread.training.augment import DRAWS, augment, centre_crop
 from overread.training.losses import make_loss
@@ -24,116 +20,6 @@ from overread.training.rules import best_row, plateau_factor, rate_factor, stops
 from overread.training.sampling import batch_bounds, class_weights, epoch_order, sampling_weights
 
 pytestmark = pytest.mark.torch
-
-
-# Each layer of the table of input gradients, with any gradient coming in
-
-
-def settled(layer: nn.Module) -> nn.Module:
-    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-        assert layer.running_mean is not None and layer.running_var is not None
-        layer.running_mean.normal_()
-        layer.running_var.uniform_(0.1, 3)
-        if layer.affine:
-            nn.init.normal_(layer.weight)
-            nn.init.normal_(layer.bias)
-    return layer.eval()
-
-
-MAP, VECTOR = (3, 5, 7), (6,)
-LAYERS = {
-    "global pool": (nn.AdaptiveAvgPool2d(1), MAP),
-    "global pool, a pair": (nn.AdaptiveAvgPool2d((1, 1)), MAP),
-    "mean of 2, rests dropped": (nn.AvgPool2d(2), MAP),
-    "mean of 3": (nn.AvgPool2d(3), MAP),
-    "most of 2, rests dropped": (nn.MaxPool2d(2), MAP),
-    "most of 5": (nn.MaxPool2d(5), MAP),
-    "norm of a vector": (nn.BatchNorm1d(6), VECTOR),
-    "plain norm of a vector": (nn.BatchNorm1d(6, affine=False), VECTOR),
-    "norm of a map": (nn.BatchNorm2d(3, eps=0.1), MAP),
-    "dropout": (nn.Dropout(0.9), VECTOR),
-    "flatten": (nn.Flatten(), MAP),
-    "linear": (nn.Linear(6, 4), VECTOR),
-    "linear without bias": (nn.Linear(6, 4, bias=False), VECTOR),
-    "identity": (nn.Identity(), MAP),
-    **{
-        f"{kind.__name__} of a {what}": (kind(), shape)
-        for kind in (nn.ReLU, nn.SiLU, nn.Sigmoid, nn.Hardswish)
-        for what, shape in (("map", MAP), ("vector", VECTOR))
-    },
-}
-
-
-def test_every_layer_of_the_table_is_tried() -> None:
-    assert {type(layer) for layer, _ in LAYERS.values()} == set(INPUT_GRADIENTS)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("shared", [False, True], ids=["a gradient each", "one for all"])
-def test_each_input_gradient_is_autograds_for_any_gradient(name: str, shared: bool) -> None:
-    kind, shape = LAYERS[name]
-    layer = settled(kind)
-    x = 3 * torch.randn(4, *shape)
-    # Ties and kinks as networks give them: zeros, equal neighbours, the bends of hard swish.
-    x = torch.where(torch.rand_like(x) < 0.3, x.round().clamp(-4, 4), x).requires_grad_()
-    out = layer(x)
-    coming = torch.randn(1 if shared else 4, 5, *out.shape[1:])
-    wanted = [
-        torch.autograd.grad(out, x, coming[:, k].expand_as(out), retain_graph=True)[0]
-        for k in range(5)
-    ]
-    with torch.no_grad():
-        found = INPUT_GRADIENTS[type(layer)](layer, x, coming)
-    torch.testing.assert_close(found.expand(4, 5, *shape), torch.stack(wanted, 1))
-
-
-MIDDLE = st.lists(
-    st.sampled_from(["relu", "silu", "hardswish", "sigmoid", "norm", "max", "avg", "drop"]),
-    max_size=4,
-)
-
-
-@settings(max_examples=40)
-@given(MIDDLE, MIDDLE, st.booleans(), st.integers(0, 999))
-def test_any_head_built_from_the_table_explains_as_autograd_does(
-    before: list[str], after: list[str], hidden: bool, seed: int
-) -> None:
-    torch.manual_seed(seed)
-    makers: dict[str, Any] = {
-        "relu": lambda n: nn.ReLU(), "silu": lambda n: nn.SiLU(), "sigmoid": lambda n: nn.Sigmoid(),
-        "hardswish": lambda n: nn.Hardswish(), "drop": lambda n: nn.Dropout(0.5),
-    }  # fmt: skip
-    on_maps = makers | {
-        "norm": nn.BatchNorm2d,
-        "max": lambda n: nn.MaxPool2d(2),
-        "avg": lambda n: nn.AvgPool2d(2),
-    }
-    on_vectors = makers | {"norm": nn.BatchNorm1d}
-    pools = 0
-    layers: list[nn.Module] = []
-    for name in before:
-        pools += name in {"max", "avg"}
-        if pools < 3 or name not in {"max", "avg"}:
-            layers.append(on_maps[name](3))
-    layers.append(nn.Flatten())
-    maps = torch.where(torch.rand(2, 3, 9, 8) < 0.3, 0.0, torch.randn(2, 3, 9, 8))
-    length = nn.Sequential(*layers).eval()(maps).shape[1]
-    width = 5 if hidden else 3
-    layers.append(nn.Linear(length, width))
-    layers += [on_vectors[name](width) for name in after if name in on_vectors]
-    layers += [nn.Linear(5, 3)] if hidden else []
-    head = nn.Sequential(*map(settled, layers)).double().eval()
-    x = maps.double().requires_grad_()
-    out = head(x)
-    wanted = torch.stack(
-        [torch.autograd.grad(out[:, k].sum(), x, retain_graph=True)[0] for k in range(3)], 1
-    )
-    alpha = wanted.mean((3, 4), keepdim=True)
-    heat = (alpha * x.detach().unsqueeze(1)).sum(2).relu()
-    with torch.no_grad():
-        torch.testing.assert_close(head_gradient(list(head), x).expand_as(wanted), wanted)
-        for channels in (3, None):
-            torch.testing.assert_close(GradCAM(head, channels=channels)(x), heat)
 
 
 # Losses
@@ -309,72 +195,3 @@ def test_a_flip_and_a_crop_together_keep_the_middle(flip: str, axis: int) -> Non
     wanted = np.flip(image[0], axis)[2:9, 2:7]
     assert np.abs(out[0].permute(1, 2, 0).numpy() - wanted).max() < 0.05
     assert centre_crop(torch.zeros(1, 3, 11, 9), (4, 4)).shape == (1, 3, 4, 4)
-
-
-# The head of a program
-
-
-class Ends(nn.Module):
-    """A convolution, then what `end` does with its map."""
-
-    def __init__(self, end: Any, length: int = 4) -> None:
-        super().__init__()
-        self.conv, self.end, self.out = nn.Conv2d(3, 4, 3), end, nn.Linear(length, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        end = self.end
-        return self.out(end(self.conv(x).relu()))  # type: ignore[no-any-return]
-
-
-def exported(network: nn.Module) -> Any:
-    with torch.no_grad():
-        program = torch.export.export(network.eval(), (torch.zeros(2, 3, 8, 8),))
-        return program.run_decompositions({}).module(check_guards=False)
-
-
-MEAN = [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]
-HEADS: dict[str, tuple[Any, int, list[type[nn.Module]]]] = {
-    "mean": (lambda x: x.mean((2, 3)), 4, MEAN),
-    "mean from behind": (lambda x: x.mean((-1, -2)), 4, MEAN),
-    "flatten": (lambda x: x.flatten(1), 144, [nn.Flatten, nn.Linear]),
-    "pool and flatten": (
-        lambda x: nn.functional.avg_pool2d(x, 2).flatten(1),
-        36,
-        [nn.AvgPool2d, nn.Flatten, nn.Linear],
-    ),
-    "most and flatten": (
-        lambda x: nn.functional.max_pool2d(x, 3).flatten(1),
-        16,
-        [nn.MaxPool2d, nn.Flatten, nn.Linear],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", HEADS)
-@pytest.mark.filterwarnings("ignore")
-def test_the_layers_after_the_map_compute_what_the_program_does(name: str) -> None:
-    end, length, kinds = HEADS[name]
-    network = Ends(end, length)
-    node, layers = cut_at_last_map(exported(network), Path("p"))
-    assert [type(layer) for layer in layers] == kinds
-    assert tuple(node.meta["val"].shape) == (2, 4, 6, 6)
-    maps = torch.randn(2, 4, 6, 6)
-    with torch.no_grad():
-        torch.testing.assert_close(nn.Sequential(*layers)(maps), network.out(end(maps)))
-
-
-@pytest.mark.parametrize(
-    ("end", "length"),
-    [
-        (lambda x: x.mean((1, 2)), 6),
-        (lambda x: x.mean((2, 3)).exp(), 4),
-        (lambda x: x.permute(0, 2, 3, 1).flatten(1), 144),
-        (lambda x: x.mean((2, 3)).view(-1, 2), 2),
-        (lambda x: x.view(8, 36), 36),
-    ],
-    ids=["another axis", "exp", "channels last", "two rows an image", "a row a channel"],
-)
-@pytest.mark.filterwarnings("ignore")
-def test_what_no_layer_does_is_refused(end: Any, length: int) -> None:
-    with pytest.raises(ConfigError, match="after its last map"):
-        cut_at_last_map(exported(Ends(end, length)), Path("p"))

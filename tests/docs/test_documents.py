@@ -122,6 +122,21 @@ def test_the_files_page_names_every_column_of_the_tables() -> None:
     assert ", ".join(COLUMNS) in page.replace("\n", " ")
 
 
+@pytest.mark.parametrize("end", ["", ".zh-CN"])
+def test_every_name_in_the_glossary_is_one_of_a_file(end: str) -> None:
+    reference = PROJECT / "docs" / "reference"
+    rows = (reference / f"glossary{end}.md").read_text("utf-8").splitlines()
+    names = {
+        word
+        for row in rows
+        if row.startswith("| ")
+        for word in re.findall(r"`([^`]+)`", row.split("|")[2])
+    }
+    files = "".join((reference / f"{page}.md").read_text("utf-8") for page in ("files", "recipes"))
+    assert len(names) > 40
+    assert {name for name in names if not re.search(rf"(?<![\w.]){name}(?!\w)", files)} == set()
+
+
 def test_the_changelog_has_the_version_or_an_unreleased_section() -> None:
     text = (PROJECT / "CHANGELOG.md").read_text("utf-8")
     assert "## [Unreleased]" in text

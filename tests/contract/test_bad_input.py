@@ -379,7 +379,7 @@ def train_with_a_recipe_that_is_no_yaml(tmp: Path) -> Sequence[object]:
     return "train", folders(tmp / "data"), "--out", tmp / "run", "--recipe", tmp / "mine.yaml"
 
 
-@case("'rate'", "auto", needs_training=True)
+@case("'optimiser.rate'", "auto", needs_training=True)
 def train_with_an_unknown_setting(tmp: Path) -> Sequence[object]:
     return "train", folders(tmp / "data"), "--out", tmp / "run", "--set", "optimiser.rate=1"
 

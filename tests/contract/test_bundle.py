@@ -18,7 +18,7 @@ MEMBERS = [
     "bundle.json", "card.md", "card.zh.md", "golden.npz", "ood.npz", "model.onnx", "SHA256SUMS",
 ]  # fmt: skip
 FIELDS = [
-    "path", "status", "label", "probability", "probabilities", "reason", "ood_score", "quality",
+    "path", "status", "predicted", "probability", "probabilities", "reason", "ood_score", "quality",
     "model",
 ]  # fmt: skip
 # What nothing outside training may load.

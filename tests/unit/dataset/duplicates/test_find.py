@@ -196,5 +196,5 @@ def test_missing_opencv_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert available()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert not available()
-    with pytest.raises(ConfigError, match=r"overread\[train\]"):
+    with pytest.raises(ConfigError, match=r"overread\[audit\]"):
         copies([])

@@ -89,7 +89,7 @@ def test_predicting_loads_nothing_it_does_not_need(model: Path, tmp_path: Path) 
     out = fresh(PREDICT, str(model), str(tmp_path / "red.png")).splitlines()
     document, loaded = json.loads(out[0]), set(json.loads(out[1]))
     assert list(document) == FIELDS
-    assert (document["status"], document["label"]) == ("answer", "red")
+    assert (document["status"], document["predicted"]) == ("answer", "red")
     assert set(document["model"]) == {"name", "version", "sha256"}
     assert not loaded & {*HEAVY, *UNUSED}
 

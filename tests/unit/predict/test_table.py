@@ -77,7 +77,7 @@ def test_a_run_cut_anywhere_goes_on_to_the_same_file(
 def test_another_csv_is_not_overwritten(tmp_path: Path, some: list[Prediction]) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("path,label\na,b\n", encoding="utf-8")
-    with pytest.raises(DataError, match="other columns"):
+    with pytest.raises(DataError, match="different columns"):
         PredictionFile(path, CLASSES, sha(some))
     assert path.read_text(encoding="utf-8") == "path,label\na,b\n"
 

@@ -110,7 +110,7 @@ def test_a_copy_known_to_the_audit_that_crosses(run: Path) -> None:
 
 def test_an_image_without_a_split(run: Path) -> None:
     edit(run, lambda rows: rows[3].update(split=""))
-    with pytest.raises(LeakError, match="in no split"):
+    with pytest.raises(LeakError, match="is not in any split"):
         check_certificate(run)
 
 

@@ -117,7 +117,7 @@ def test_a_suffix_is_taken_in_any_letters(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["out", "out.json", "out.csv.gz", ".csv", "out.xlsx"])
 def test_other_kinds_are_refused_and_nothing_is_made(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match=r"Use \.csv or \.jsonl"):
+    with pytest.raises(ConfigError, match=r"End it in \.csv or \.jsonl"):
         export_cases([case()], tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

@@ -32,7 +32,6 @@ from PIL import Image
 from overread.assess.ood_fit import Outliers, Views, fit_gate
 from overread.assess.outliers import synthetic_outliers
 from overread.bundle.read import read_bundle
-from overread.bundle.stated import stated_calibration, stated_preprocess
 from overread.bundle.write import write_bundle
 from overread.cores import usable_cores
 from overread.documents.bundle import (
@@ -48,6 +47,7 @@ from overread.export.attempts import Precision
 from overread.export.golden import drawn, golden_inputs
 from overread.export.onnx_graph import with_half_weights
 from overread.export.quantise import Quantiser
+from overread.export.stated import stated_calibration, stated_preprocess
 from overread.export.to_onnx import export_classifier
 from overread.images.decode import read_image
 from overread.images.preprocess import PreprocessSpec

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,18 @@ def test_every_example_in_a_docstring_is_true() -> None:
         name = ".".join(("overread", *path.relative_to(SOURCE).with_suffix("").parts))
         outcome = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
         assert outcome.attempted > 0 and outcome.failed == 0, name
+
+
+def test_what_benchmarks_examples_and_scripts_import_is_there() -> None:
+    pytest.importorskip("torch")
+    lost = []
+    for folder in ("benchmarks", "examples", "docs", "scripts"):
+        for path in (PROJECT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("overread"):
+                    module = importlib.import_module(str(node.module))
+                    for name in (alias.name for alias in node.names):
+                        submodule = f"{node.module}.{name}"
+                        if not hasattr(module, name) and find_spec(submodule) is None:
+                            lost.append(f"{path.name}: {submodule}")
+    assert lost == []

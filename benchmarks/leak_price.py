@@ -29,7 +29,8 @@ from scipy.stats import t as student_t
 
 from overread.dataset.audit.examine import audit
 from overread.dataset.split.split import split
-from overread.documents.manifest import AUDIT_FILE, read_manifest, write_manifest
+from overread.documents.audit import Audit
+from overread.documents.manifest import read_manifest, write_manifest
 from overread.files import read_json, write_csv, write_json, write_text
 from overread.networks.inference import predict_logits
 from overread.recipe.load import load_recipe, with_overrides
@@ -59,7 +60,7 @@ def main() -> None:
     rows = {}
     data = _copies(options.data / FOLDER, options.work / "data", options.originals)
     base = options.work / "audit"
-    if not (base / AUDIT_FILE).is_file():
+    if not (base / Audit.FILE).is_file():
         audit(data, base)
     for seed in range(options.seeds):
         rows[seed] = {p: _once(base, options.work / f"{seed}-{p}", p, seed) for p in METHODS}
@@ -116,7 +117,7 @@ def measured(
     order = np.random.default_rng(seed).permutation(len(names))
     label = {names[place]: "ab"[number % 2] for number, place in enumerate(order)}
     records = tuple(replace(r, label=label[r.extra["photograph"]]) for r in manifest.records)
-    shutil.copy(base / AUDIT_FILE, run / AUDIT_FILE)
+    shutil.copy(base / Audit.FILE, run / Audit.FILE)
     write_manifest(run, manifest.with_records(records))
     certificate = split(run, seed=seed, method=method)
     assert certificate.leaky == (method == "naive")

@@ -28,7 +28,6 @@ COLUMNS = (
 )
 SPLITS = ("train", "val", "test")
 MANIFEST_FILE = "manifest.csv"
-AUDIT_FILE = Audit.FILE
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def read_manifest(run: Path) -> Manifest:
     run = Path(run)
     audit = Audit.read(run)
     if not audit.data:
-        raise DataError("has no 'data'", where=run / AUDIT_FILE, hint=Audit.HINT)
+        raise DataError("has no 'data'", where=run / Audit.FILE, hint=Audit.HINT)
     table = run / MANIFEST_FILE
     columns, rows = read_csv(table)
     missing = [name for name in COLUMNS if name not in columns]
@@ -134,6 +133,18 @@ def read_manifest(run: Path) -> Manifest:
         notes=audit.notes,
     )
     return found.with_records(found.records)
+
+
+def read_manifest_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a manifest.csv as texts, whatever its columns but `path`, which must be there.
+
+    For whoever needs the table alone: evaluation and the report, also of another tool's run.
+    """
+    columns, rows = read_csv(path)
+    if "path" not in columns:
+        found = ", ".join(columns) or "nothing"
+        raise DataError(f"has no column 'path', only {found}", where=path, hint=Audit.HINT)
+    return rows
 
 
 def _record(row: dict[str, str], where: str) -> ImageRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from overread.documents.manifest_rows import read_manifest_rows
+from overread.documents.manifest import read_manifest_rows
 from overread.documents.metrics import HeatmapOverlap, Metrics, ShortcutTests, SplitMetrics
 from overread.documents.predictions import PredictionTable, read_predictions
 from overread.evaluation.heatmap_overlap import OVERLAP_FILE, overlap_figures, read_overlaps

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from overread.cores import usable_cores
 from overread.dataset.read.source import image_bytes
-from overread.dataset.split.split import CERTIFICATE_FILE
 from overread.dataset.split.verifier import check_certificate
 from overread.documents.bundle import BundleInfo
+from overread.documents.certificate import Certificate
 from overread.documents.manifest import MANIFEST_FILE, ImageRecord, Manifest, read_manifest
 from overread.errors import DataError, LeakError
-from overread.files import read_json, sha256_bytes, sha256_file
+from overread.files import sha256_bytes, sha256_file
 from overread.training.data import LoadedSplit, load_split
 
 
@@ -29,11 +29,11 @@ class RunSource:
 def run_of(model: Path, run: Path | None) -> Path | None:
     """The run that belongs to a model file: as named, or the folder that it lies in."""
     folder = run or model.resolve().parent
-    if (folder / CERTIFICATE_FILE).is_file():
+    if (folder / Certificate.FILE).is_file():
         return folder
     if run is not None:
         raise DataError(
-            f"does not hold {CERTIFICATE_FILE}",
+            f"does not hold {Certificate.FILE}",
             where=run,
             hint="Name the folder of the training run.",
         )
@@ -49,8 +49,8 @@ def open_run(info: BundleInfo, run: Path, data: Path | None = None) -> RunSource
         DataError: RUN is not the model's, or an image is another or gone.
         LeakError: the split has no valid certificate.
     """
-    certificate = read_json(run / CERTIFICATE_FILE)
-    if certificate.get("manifest_sha256") != info.data.manifest_sha256:
+    certificate = Certificate.read(run)
+    if certificate.manifest_sha256 != info.data.manifest_sha256:
         raise DataError(
             f"is another run than the model's ('{info.name}')",
             where=run,

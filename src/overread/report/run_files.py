@@ -14,7 +14,7 @@ from pydantic import Field
 from overread.documents.audit import Audit
 from overread.documents.certificate import Certificate
 from overread.documents.document import Document
-from overread.documents.manifest_rows import read_manifest_rows
+from overread.documents.manifest import read_manifest_rows
 from overread.documents.metrics import Metrics, SplitMetrics
 from overread.documents.predictions import PredictionTable, read_predictions
 from overread.errors import DataError

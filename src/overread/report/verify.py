@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from overread.documents.certificate import Certificate
-from overread.documents.manifest_rows import read_manifest_rows
+from overread.documents.manifest import read_manifest_rows
 from overread.documents.metrics import Metrics
 from overread.documents.predictions import read_predictions
 from overread.errors import DataError, OverreadError

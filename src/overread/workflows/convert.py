@@ -15,8 +15,8 @@ from overread.assess.labelled import predict_records, select_split
 from overread.bundle.read import Bundle, read_bundle
 from overread.bundle.results import results_of
 from overread.bundle.write import write_bundle
-from overread.dataset.split.split import CERTIFICATE_FILE
 from overread.documents.bundle import Heatmap
+from overread.documents.certificate import Certificate
 from overread.documents.predictions import write_predictions
 from overread.errors import BundleError, DataError
 from overread.evaluation.recompute import recompute
@@ -31,7 +31,7 @@ from overread.predict.selftest import versions
 from overread.predict.session import Session
 from overread.report.card import with_note, write_cards
 
-RUN_FILES = ("plan.json", "audit.json", "manifest.csv", CERTIFICATE_FILE)
+RUN_FILES = ("plan.json", "audit.json", "manifest.csv", Certificate.FILE)
 
 
 def reexport(

@@ -6,9 +6,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from overread.dataset.split.split import CERTIFICATE_FILE, split
+from overread.dataset.split.split import split
+from overread.documents.audit import Audit
 from overread.documents.certificate import Certificate
-from overread.documents.manifest import AUDIT_FILE, MANIFEST_FILE
+from overread.documents.manifest import MANIFEST_FILE
 from overread.documents.metrics import LeakPrice, Metrics, SplitMetrics
 from overread.report.page import write_report
 from overread.stats.differences import drop
@@ -20,9 +21,9 @@ METRIC = "accuracy"
 def prepare_naive(run: Path, *, ratio: tuple[float, float, float], seed: int) -> Path:
     """RUN/leak-price with the audit of RUN and a split by image; the folder's path."""
     folder = run / FOLDER
-    if not (folder / CERTIFICATE_FILE).is_file():
+    if not (folder / Certificate.FILE).is_file():
         folder.mkdir(exist_ok=True)
-        for name in (AUDIT_FILE, MANIFEST_FILE):
+        for name in (Audit.FILE, MANIFEST_FILE):
             shutil.copy(run / name, folder / name)
         split(folder, ratio=ratio, seed=seed, method="naive")
     return folder

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from overread.cli.main import app
 from overread.documents.audit import Audit
-from overread.documents.manifest_rows import read_manifest_rows
+from overread.documents.manifest import read_manifest_rows
 from overread.documents.metrics import Metrics, SplitMetrics
 from overread.errors import DataError
 from overread.files import read_json, write_json

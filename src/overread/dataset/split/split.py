@@ -30,7 +30,6 @@ from overread.documents.manifest import (
 from overread.errors import LeakError
 from overread.files import sha256_bytes, sha256_file
 
-CERTIFICATE_FILE = Certificate.FILE
 ROUNDS = 50  # of joining what the verifier finds and dividing again; each round finds fewer
 VERIFIED = ("path", "sha256", "patient", "group", "split", "label")  # columns the verifier sees
 UNSEARCHED = (
